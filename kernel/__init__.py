@@ -1,0 +1,1 @@
+"""The kernel: hooks, contracts, pipeline, logs, API and CLI. It knows no Docker, GitHub or HTML."""

@@ -1,0 +1,5 @@
+"""`python -m helvetia.kernel.cli`."""
+
+from . import main
+
+main()

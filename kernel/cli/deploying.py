@@ -1,0 +1,154 @@
+"""`helvetia deploy` and `helvetia plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .running import DEPLOY, Json, NoWait, run
+
+if TYPE_CHECKING:
+    from helvetia.kernel.http.schemas import Plan
+
+    from .rendering import Cell
+    from .session import Session
+    from .sources import Given
+
+app = typer.Typer()
+
+_EXAMPLES = """Examples:
+
+  helvetia deploy .
+  helvetia deploy ~/shop --name shop --env DEBUG=0 --health /healthz
+  helvetia deploy https://git.example.com/me/site.git --ref v2
+  helvetia deploy . --set build_command='npm run build' --set output=dist
+
+Exit code: 0 live, 3 source or build failed, 4 never healthy, 5 not activated,
+6 cancelled, 7 superseded by a newer deployment."""
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A folder, or the URL of a git repository.")
+]
+Ref = Annotated[str | None, typer.Option(help="Branch, tag or commit. Default: HEAD.")]
+Type = Annotated[
+    str | None, typer.Option(help="auto, docker, static, procfile, or an installed builder's.")
+]
+Upload = Annotated[
+    bool, typer.Option("--upload", help="Send the folder as it is, uncommitted files too.")
+]
+
+
+@app.command(rich_help_panel=DEPLOY, epilog=_EXAMPLES)
+def deploy(
+    source: Source,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the service. Default: the source's.")
+    ] = None,
+    ref: Ref = None,
+    type: Type = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", "-e", metavar="NAME=VALUE", help="Variable of the service."),
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="Option of the builder; empty unsets."),
+    ] = None,
+    health: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="HTTP path that must answer, or `none`."),
+    ] = None,
+    upload: Upload = False,
+    no_wait: NoWait = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a folder or a git repository live, and wait until it is.
+
+    The service is made if it does not exist yet. From a folder that is a git repository the
+    commit at HEAD is deployed; any other folder is sent as it is. The version before keeps
+    answering until the new one is healthy.
+    """
+    from .naming import pairs, variables
+
+    environment = variables(env or (), option="--env")
+    builder = pairs(options or (), option="--set")
+
+    async def act(session: Session) -> int:
+        from helvetia.kernel.http.schemas import NewDeployment
+
+        from .configuring import Wanted, bring_up_to_date
+        from .waiting import random_key, tell_queued, watch
+
+        given = _identify(session, source, name=name, upload=upload)
+        wanted = Wanted(ref=ref, type=type, environment=environment, builder=builder, health=health)
+        await bring_up_to_date(session, given, wanted)
+        made = await session.api.deploy(given.name, NewDeployment(), key=random_key())
+        if no_wait:
+            return tell_queued(session, made)
+        headline = f"deployment {made.number} of {given.label}"
+        return await watch(session, made, headline=headline, commit="" if ref else given.commit)
+
+    run(act, as_json=as_json)
+
+
+@app.command(rich_help_panel=DEPLOY)
+def plan(
+    source: Source,
+    ref: Ref = None,
+    type: Type = None,
+    upload: Upload = False,
+    as_json: Json = False,
+) -> None:
+    """Show which plugin would do each stage, and why; changes nothing."""
+
+    async def act(session: Session) -> None:
+        from helvetia.kernel.http.schemas import PlanRequest
+
+        from .api import validated
+        from .sources import make_readable
+
+        given = _identify(session, source, name="plan", upload=upload)
+        values: dict[str, object] = {"source": given.label}
+        values |= {"ref": ref} if ref else {}
+        values |= {"type": type} if type else {}
+        request = validated(PlanRequest, values, names={"ref": "--ref", "type": "--type"})
+        request.source = await make_readable(session, given)
+        with session.out.working("planning"):
+            explained = await session.api.plan(request)
+        if session.out.as_json:
+            session.out.json(explained)
+        else:
+            _tell_plan(session, explained)
+
+    run(act, as_json=as_json)
+
+
+def _identify(session: Session, source: str, *, name: str | None, upload: bool) -> Given:
+    from .sources import identify
+
+    given = identify(source, name=name, upload=upload, local=session.address.is_local)
+    if given.warning:
+        session.out.warn(given.warning)
+    return given
+
+
+def _tell_plan(session: Session, plan: Plan) -> None:
+    from .rendering import short, source
+
+    rows: list[list[Cell]] = []
+    for stage in plan.stages:
+        rows.append([(stage.stage, "bold"), stage.provider, stage.plugin, stage.reason])
+        for other in stage.candidates:
+            reason = f"not taken (score {other.score}): {other.reason}"
+            rows.append([" ", (other.provider, "dim"), " ", (reason, "dim")])
+    session.out.facts(
+        [
+            ("source", source(plan.source)),
+            ("commit", f"{short(plan.sha)} {plan.ref}".strip()),
+            ("artifact", plan.artifact_kind),
+            *((f"{name} =", value) for name, value in plan.settings.items()),
+        ]
+    )
+    session.out.line("")
+    session.out.table(["stage", "provider", "plugin", "why"], rows)

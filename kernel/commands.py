@@ -1,0 +1,105 @@
+"""Run external programs of a deployment: logged, in their own session, gone when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from .contracts.base import LogSink
+
+OWNER_VARIABLE = "HELVETIA_OWNER"
+"""Marks every process started for a deployment, so that a later worker finds orphans."""
+
+_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_PASSED_PREFIXES = (
+    "PIP_", "UV_", "NPM_CONFIG_", "SSL_CERT", "NODE_EXTRA_CA", "REQUESTS_CA", "CURL_CA", "GIT_SSL",
+)  # fmt: skip
+_LEFTOVER_SECONDS = 2.0
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+def base_environment() -> dict[str, str]:
+    """Return the platform's variables that programs of tenants may see: no secret among them."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.upper().startswith(_PASSED_PREFIXES) or name.upper() in _PROXIES
+    }
+
+
+async def run_command(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    owner: str,
+    log: LogSink,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program to its end and return its exit code; negative is minus the signal.
+
+    Args:
+        argv: program and arguments; no shell reads them.
+        cwd: working folder.
+        owner: mark to find the process by after a crash, such as `build:<deployment id>`.
+        log: where standard output and error go.
+        environment: variables beside the few of `base_environment`.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env={**base_environment(), **(environment or {}), OWNER_VARIABLE: owner},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    readers = asyncio.gather(
+        _copy(process.stdout, "stdout", log), _copy(process.stderr, "stderr", log)
+    )
+    try:
+        code = await process.wait()
+        # What the program left running in its group would hold the pipes open for ever.
+        _kill_group(process.pid)
+        await asyncio.wait([readers], timeout=_LEFTOVER_SECONDS)
+        return code
+    except BaseException:
+        _kill_group(process.pid)
+        # Shielded: a second cancel must not leave a zombie.
+        await asyncio.shield(process.wait())
+        raise
+    finally:
+        readers.cancel()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+async def _copy(reader: asyncio.StreamReader, stream: str, log: LogSink) -> None:
+    while data := await reader.read(65536):
+        log.write(data, stream)
+
+
+def kill_owned(owner: str) -> int:
+    """Kill every process that carries the mark, whoever its parent is; return how many."""
+    killed = 0
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(OWNER_VARIABLE) == owner:
+                process.kill()
+                killed += 1
+        except (psutil.Error, OSError):
+            continue
+    return killed

@@ -1,0 +1,1 @@
+"""The provider base classes and the typed values they exchange; one module per family."""

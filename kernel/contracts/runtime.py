@@ -1,0 +1,187 @@
+"""Runtimes run instances of releases."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .artifact import ArtifactReference
+from .base import LogSink, Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceLimits:
+    """Upper bounds; 0 means no bound.
+
+    Attributes:
+        cpu: processor cores, 0.5 is half a core.
+        memory_mb: resident memory of the whole process tree, in MiB.
+        pids: processes and threads.
+    """
+
+    cpu: float = 0
+    memory_mb: int = 512
+    pids: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSpec:
+    """Everything a runtime needs to run one instance. Made by one function of the kernel.
+
+    Attributes:
+        id: deterministic name of the instance; starting the same id twice adopts the first.
+        process: the key in `artifact.processes` to run.
+        environment: the complete environment of the release, artifact defaults included;
+            the runtime adds `PORT`.
+        stop_grace_seconds: time between SIGTERM and SIGKILL.
+        labels: ownership, to be kept with the instance.
+    """
+
+    id: str
+    service_id: str
+    service_name: str
+    release_id: str
+    artifact: ArtifactReference
+    process: str = "web"
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    limits: ResourceLimits = ResourceLimits()
+    stop_grace_seconds: float = 10.0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class InstanceStatus(StrEnum):
+    """What a runtime sees of an instance."""
+
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    CRASH_LOOP = "crash-loop"
+    EXITED = "exited"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One running copy of a release.
+
+    Attributes:
+        host, port: where the router reaches it.
+    """
+
+    id: str
+    service_id: str
+    release_id: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What is true of an instance now, with the reason in a person's words.
+
+    Attributes:
+        exit_code: of the last run that ended; negative is minus the signal.
+        restarts: how often the runtime has started it again.
+        out_of_memory: the last end was the memory limit.
+        listening: ports the instance's own processes listen on, None if it cannot be known.
+    """
+
+    status: InstanceStatus
+    reason: str
+    exit_code: int | None = None
+    restarts: int = 0
+    out_of_memory: bool = False
+    listening: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeLog:
+    """One line an instance wrote. `time` is seconds since the epoch."""
+
+    time: float
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeLogPage:
+    """Lines and the opaque cursor behind the last of them. `dropped` counts lines lost to
+    rotation between the asked cursor and the first line.
+    """
+
+    lines: list[RuntimeLog]
+    cursor: str
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Use of resources: CPU seconds since start, resident bytes, processes."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+
+
+class Runtime(Provider):
+    """Runs instances.
+
+    Required: `accepts` (artifact kinds, the preferred one first) and all verbs below but
+    `connections` and `stats`.
+
+    Instances outlive the platform's own process: after a restart `list`, `find` and `observe`
+    see them again. The runtime restarts a crashed instance by itself with growing pauses and
+    says so in `observe`. It touches nothing that does not carry this installation's labels.
+    """
+
+    accepts: tuple[str, ...]
+
+    @abstractmethod
+    async def start(self, spec: InstanceSpec) -> Instance:
+        """Start an instance, or adopt the one that already runs under `spec.id`.
+
+        Returns as soon as the process exists; health is the platform's business.
+
+        Raises:
+            ReleaseFailed: it cannot be started (no such program, no port free).
+        """
+
+    @abstractmethod
+    async def find(self, instance_id: str) -> Instance | None:
+        """Return the instance if the runtime has it, running or not."""
+
+    @abstractmethod
+    async def observe(self, instance_id: str) -> Observation:
+        """Say what is true of the instance now. An unknown id is `GONE`, not an error."""
+
+    @abstractmethod
+    async def stop(self, instance_id: str, grace_seconds: float) -> None:
+        """End the instance: SIGTERM, then SIGKILL after the grace; wait until it is gone."""
+
+    @abstractmethod
+    async def remove(self, instance_id: str) -> None:
+        """Remove what is left of a stopped instance, its log included. Quiet if unknown."""
+
+    @abstractmethod
+    async def list(self) -> Sequence[Instance]:
+        """Return all instances of this installation, running or not."""
+
+    @abstractmethod
+    async def logs(self, instance_id: str, cursor: str, limit: int) -> RuntimeLogPage:
+        """Return up to `limit` lines behind `cursor` ("" is the beginning); never waits."""
+
+    @abstractmethod
+    async def run(self, spec: InstanceSpec, log: LogSink) -> int:
+        """Run `spec.process` once, without a port, in a copy of its own; return its exit code.
+
+        Cancelling ends the whole process tree.
+        """
+
+    async def connections(self, instance_id: str) -> int | None:
+        """Count established connections to the instance; None if it cannot be known."""
+        return None
+
+    async def stats(self, instance_id: str) -> Stats | None:
+        """Return the use of resources; None if it cannot be known."""
+        return None

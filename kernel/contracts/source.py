@@ -1,0 +1,76 @@
+"""Sources turn an address and a ref into an exact commit, and the commit into files."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .base import Detection, LogSink, Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAddress:
+    """Where a service comes from.
+
+    Attributes:
+        url: a repository address, a local path, or `upload:<digest>`.
+        ref: branch, tag or commit; None for the default branch.
+        trusted: the person behind the request may name paths and hosts of this machine
+            (an operator at the command line, never a tenant through the API).
+    """
+
+    url: str
+    ref: str | None = None
+    trusted: bool = False
+    credentials: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """An exact commit. `sha` never moves; `ref` only tells how it was found."""
+
+    sha: str
+    ref: str = ""
+    message: str = ""
+    author: str = ""
+
+    @property
+    def short(self) -> str:
+        """The first seven digits, as people write them."""
+        return self.sha[:7]
+
+
+class Source(Provider):
+    """Reads repositories.
+
+    Required: `claims`, `resolve`, `checkout`.
+
+    A source never starts a shell, never lets a URL or ref stand where an option could stand,
+    and never puts a credential into an argument list, a URL, a file of the checkout or a log.
+    """
+
+    @abstractmethod
+    def claims(self, url: str) -> Detection:
+        """Say how sure the source is that `url` is its own. Only looks at the text."""
+
+    @abstractmethod
+    async def resolve(self, address: SourceAddress) -> Revision:
+        """Find the exact commit behind the address.
+
+        Raises:
+            InvalidInput: the URL or the ref is malformed or not allowed.
+            SourceError: the repository does not answer or has no such ref.
+        """
+
+    @abstractmethod
+    async def checkout(
+        self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink
+    ) -> None:
+        """Put exactly the files of `revision` into `folder`, which exists and is empty.
+
+        No version-control metadata is left in it and no symbolic link in it leads out of it.
+
+        Raises:
+            SourceError: the commit is gone or cannot be read.
+        """

@@ -1,0 +1,82 @@
+"""Environment variables of a service: encrypted, write-only, versioned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tortoise.expressions import F
+from tortoise.transactions import in_transaction
+
+from . import events
+from .errors import InvalidInput
+from .models import EnvironmentVariable, Service
+from .secrets import Vault
+
+_RESERVED_PREFIX = "HELVETIA_"
+_RESERVED = ("PORT", "HOST")
+
+
+def _place(service_id: str, name: str) -> str:
+    return f"environment/{service_id}/{name}"
+
+
+async def change(
+    service: Service,
+    vault: Vault,
+    *,
+    set: Mapping[str, str],
+    unset: Iterable[str] = (),
+    actor: str = "",
+) -> int:
+    """Set and unset variables, all or nothing; return the new version.
+
+    Raises:
+        InvalidInput: a name is reserved, a value holds NUL, or a name to unset is not set.
+    """
+    unset = list(unset)
+    for name, value in set.items():
+        if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+            raise InvalidInput(f"environment.{name}", "is set by the platform")
+        if "\0" in value:
+            raise InvalidInput(f"environment.{name}", "a value cannot hold NUL")
+    async with in_transaction():
+        await Service.filter(id=service.id).update(environment_version=F("environment_version") + 1)
+        version = (await Service.get(id=service.id)).environment_version
+        present = await current(service.id, version)
+        for name in unset:
+            if name not in present or name in set:
+                raise InvalidInput(f"environment.{name}", "is not set")
+        sealed: dict[str, str | None] = dict.fromkeys(unset)
+        for name, value in set.items():
+            sealed[name] = vault.encrypt(value, place=_place(service.id, name))
+        for name, stored in sealed.items():
+            await EnvironmentVariable.create(
+                service_id=service.id, name=name, value=stored, version=version
+            )
+        await events.record(
+            "environment.changed",
+            actor=actor,
+            team_id=service.team_id,
+            service_id=service.id,
+            set=", ".join(sorted(set)),
+            unset=", ".join(sorted(unset)),
+            version=str(version),
+        )
+    return version
+
+
+async def current(service_id: str, version: int) -> dict[str, EnvironmentVariable]:
+    """Return the variables in force at a version, by name, still encrypted."""
+    rows = await EnvironmentVariable.filter(service_id=service_id, version__lte=version).order_by(
+        "version"
+    )
+    newest = {row.name: row for row in rows}
+    return {name: row for name, row in sorted(newest.items()) if row.value is not None}
+
+
+async def values(service_id: str, version: int, vault: Vault) -> dict[str, str]:
+    """Return the decrypted variables in force at a version."""
+    return {
+        name: vault.decrypt(row.value or "", place=_place(service_id, name))
+        for name, row in (await current(service_id, version)).items()
+    }

@@ -1,0 +1,64 @@
+"""Where a request comes from: scheme, origin, and paths that stay here."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from aiohttp import web
+
+from helvetia.kernel.errors import Forbidden
+
+_MAX_PATH = 2048
+_ELSEWHERE = "the request comes from another site"
+
+
+def is_https(request: web.Request) -> bool:
+    """Tell whether the browser speaks TLS, to us or to a proxy on this machine.
+
+    A web page cannot make a browser send `X-Forwarded-Proto` in a request that we would serve.
+    """
+    if request.secure:
+        return True
+    return request.headers.get("X-Forwarded-Proto", "").lower() == "https" and _is_loopback(
+        request.remote
+    )
+
+
+def own_origin(request: web.Request) -> str:
+    """Return the origin under which the browser knows us."""
+    return f"{'https' if is_https(request) else 'http'}://{request.host}".lower()
+
+
+def require_same_origin(request: web.Request) -> None:
+    """Refuse what a browser sends on behalf of another site.
+
+    Both headers are the browser's own; a page cannot set them. Programs send neither.
+
+    Raises:
+        Forbidden: it comes from elsewhere.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site != "same-origin":
+        raise Forbidden(_ELSEWHERE)
+    origin = request.headers.get("Origin")
+    # A page that sends no referrer has the origin `null`, but still says that the site is ours.
+    if origin == "null" and site == "same-origin":
+        return
+    if origin is not None and origin.lower() != own_origin(request):
+        raise Forbidden(_ELSEWHERE)
+
+
+def local_path(value: object) -> str:
+    """Return a path of this site as it stands in a `Location`; `/` for anything else."""
+    if not isinstance(value, str) or not value.startswith("/") or value.startswith("//"):
+        return "/"
+    if "\\" in value or not value.isascii() or not value.isprintable() or " " in value:
+        return "/"
+    return value if len(value) <= _MAX_PATH else "/"
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""Plans: who would do each stage, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from helvetia.kernel import services
+from helvetia.kernel.contracts.source import SourceAddress
+from helvetia.kernel.errors import NoProvider, SourceError
+from helvetia.kernel.http import schemas
+from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.context import Call
+from helvetia.kernel.http.routing import Resource
+from helvetia.kernel.pipeline.planning import make_plan
+
+resource = Resource("plans")
+
+
+class _NoLog:
+    """Takes lines that nobody reads: a plan is its own explanation."""
+
+    def line(self, text: str) -> None:
+        """Forget a line."""
+
+    def write(self, data: bytes, stream: str = "stdout") -> None:
+        """Forget output."""
+
+
+@resource.post(
+    "/api/v1/plans",
+    policy=Policy.MEMBER,
+    summary="Explain a deployment before it is made",
+    errors=[NoProvider, SourceError],
+)
+async def create(call: Call, body: schemas.PlanRequest) -> schemas.Plan:
+    """Fetch the source, ask every plugin, and forget it: nothing is built or kept."""
+    services.check_source_text(body.source)
+    address = SourceAddress(
+        url=body.source,
+        ref=body.ref,
+        trusted=services.may_name_paths(call.platform, is_operator=call.user.is_operator),
+    )
+    async with call.context.planning:
+        plan = await make_plan(
+            call.platform,
+            address,
+            service_type=body.type,
+            pins={str(family): name for family, name in body.settings.providers.items()},
+            options=body.settings.builder,
+            log=_NoLog(),
+        )
+    return schemas.Plan.model_validate(dataclasses.asdict(plan))

@@ -1,0 +1,97 @@
+"""Services and what configures them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from tortoise import fields
+
+from .accounts import Team
+from .base import Record
+
+
+class ServiceStatus(StrEnum):
+    """What was observed of a service."""
+
+    IDLE = "IDLE"
+    DEPLOYING = "DEPLOYING"
+    ACTIVE = "ACTIVE"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+class Desired(StrEnum):
+    """What the owner wants of a service; the reconciler brings it about."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+
+
+class Service(Record):
+    """One deployable.
+
+    The lease columns make one worker at a time the service's master. `fence` grows with every
+    lease; a write that does not carry the present fence is refused. `generation` grows with
+    every switch of the route. `environment_version` grows with every change of a variable.
+    """
+
+    team: fields.ForeignKeyRelation[Team] = fields.ForeignKeyField("kernel.Team", "services")
+    team_id: str
+    name = fields.CharField(max_length=63, unique=True)
+    type = fields.CharField(max_length=32, default="auto")
+    source_url = fields.CharField(max_length=2048)
+    source_ref = fields.CharField(max_length=255, null=True)
+    source_trusted = fields.BooleanField(default=False)
+    settings: dict[str, Any] = fields.JSONField(default=dict)
+    desired = fields.CharEnumField(Desired, max_length=16, default=Desired.RUNNING)
+    status = fields.CharEnumField(ServiceStatus, max_length=16, default=ServiceStatus.IDLE)
+    status_reason = fields.CharField(max_length=1000, default="")
+    live_release_id = fields.CharField(max_length=32, null=True)
+    deployment_count = fields.IntField(default=0)
+    release_count = fields.IntField(default=0)
+    environment_version = fields.IntField(default=0)
+    generation = fields.IntField(default=0)
+    fence = fields.IntField(default=0)
+    lease_owner = fields.CharField(max_length=100, null=True)
+    lease_until: datetime | None = fields.DatetimeField(null=True)
+
+    class Meta:
+        """Table."""
+
+        table = "service"
+
+
+class EnvironmentVariable(Record):
+    """One change of one variable. The value is encrypted, None means that it was unset."""
+
+    service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField(
+        "kernel.Service", "variables"
+    )
+    service_id: str
+    name = fields.CharField(max_length=255)
+    value: str | None = fields.TextField(null=True)
+    version = fields.IntField()
+
+    class Meta:
+        """Table."""
+
+        table = "environment_variable"
+        unique_together = (("service", "name", "version"),)
+
+
+class Domain(Record):
+    """A hostname beside the one every service has."""
+
+    service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField(
+        "kernel.Service", "domains"
+    )
+    service_id: str
+    hostname = fields.CharField(max_length=253, unique=True)
+
+    class Meta:
+        """Table."""
+
+        table = "domain"

@@ -1,0 +1,95 @@
+"""One master at a time for each service: a lease with a fencing token, in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tortoise.expressions import F, Q
+from tortoise.queryset import QuerySet
+from tortoise.transactions import in_transaction
+
+from helvetia.kernel.models import Service, utcnow
+
+
+class LeaseLost(Exception):
+    """Another worker is the service's master now; nothing more may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLease:
+    """The right to change one service.
+
+    Attributes:
+        fence: grows with each lease of the service; every write checks it.
+    """
+
+    service_id: str
+    owner: str
+    fence: int
+    seconds: float
+
+    @classmethod
+    async def acquire(cls, service_id: str, *, owner: str, seconds: float) -> ServiceLease | None:
+        """Become the master, unless somebody else is. May be called in a transaction."""
+        now = utcnow()
+        free = Q(lease_owner=None) | Q(lease_until__lt=now)
+        won = await Service.filter(free, id=service_id).update(
+            lease_owner=owner, lease_until=now + timedelta(seconds=seconds), fence=F("fence") + 1
+        )
+        if not won:
+            return None
+        service = await Service.get(id=service_id)
+        if service.lease_owner != owner:
+            return None
+        return cls(service_id, owner, service.fence, seconds)
+
+    async def renew(self) -> bool:
+        """Prolong the lease; False if it is lost."""
+        until = utcnow() + timedelta(seconds=self.seconds)
+        return bool(await self._mine().update(lease_until=until))
+
+    async def release(self) -> None:
+        """Give the lease back."""
+        await self._mine().update(lease_owner=None, lease_until=None)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renew the lease while the block runs, and give it back afterwards."""
+
+        async def keep() -> None:
+            while await self.renew():
+                await asyncio.sleep(self.seconds / 3)
+
+        task = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await self.release()
+
+    @asynccontextmanager
+    async def fenced(self) -> AsyncIterator[None]:
+        """Open a transaction that only the master can commit.
+
+        Raises:
+            LeaseLost: somebody else is the master now.
+        """
+        async with in_transaction():
+            # An update, not a select: it locks the row on PostgreSQL too.
+            if not await self._mine().update(lease_owner=self.owner):
+                raise LeaseLost(self.service_id)
+            yield
+
+    def _mine(self) -> QuerySet[Service]:
+        return Service.filter(id=self.service_id, fence=self.fence, lease_owner=self.owner)
+
+
+async def release_dead(prefix: str) -> int:
+    """Give back the leases of owners known to be dead, by the beginning of their names."""
+    return await Service.filter(lease_owner__startswith=prefix).update(
+        lease_owner=None, lease_until=None
+    )

@@ -1,0 +1,79 @@
+"""What one attempt at one deployment knows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from helvetia.kernel.contracts.artifact import Artifact
+from helvetia.kernel.contracts.runtime import Runtime
+from helvetia.kernel.contracts.source import Revision
+from helvetia.kernel.logs import LogWriter
+from helvetia.kernel.models import Deployment, Release, Service
+from helvetia.kernel.platform import Platform
+from helvetia.kernel.providers import Entry
+
+from .lease import ServiceLease
+from .planning import KERNEL_STAGES, Choice, choose_source
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Run:
+    """One attempt, from claim to end.
+
+    Attributes:
+        workspace: a folder that goes away with the attempt.
+        no_return: the route is being switched; from here on the deployment goes to its end.
+        why_stopped: set before the attempt's task is cancelled: `cancelled`, `lost`, `shutdown`.
+    """
+
+    platform: Platform
+    lease: ServiceLease
+    deployment: Deployment
+    service: Service
+    log: LogWriter
+    workspace: Path
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    release: Release | None = None
+    revision: Revision | None = None
+    choice: Choice | None = None
+    artifact: Artifact | None = None
+    receipt: dict[str, Any] = field(default_factory=dict)
+    no_return: bool = False
+    why_stopped: str = ""
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def owner_mark(self) -> str:
+        """The mark of this deployment's processes."""
+        return f"{self.platform.installation}/{self.deployment.id}"
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Providers that the service insists on."""
+        pins: dict[str, str] = self.service.settings.get("providers") or {}
+        return pins
+
+    @property
+    def the_release(self) -> Release:
+        """The release, known from `push` on."""
+        assert self.release is not None
+        return self.release
+
+    def provider_of(self, stage: str) -> str:
+        """Name who does a stage, as far as it is decided; the kernel until then."""
+        if stage == "fetch":
+            return choose_source(self.platform, self.deployment.source_url, self.pins)[0].name
+        if stage in ("build", "push") and self.choice is not None:
+            entry = self.choice.builder if stage == "build" else self.choice.registry
+            return entry.name
+        family = {"activate": "router", "start": "runtime", "drain": "runtime", "retire": "runtime"}
+        if stage in family and self.release is not None:
+            return str(self.release.providers[family[stage]])
+        return stage if stage not in KERNEL_STAGES else "kernel"
+
+    def runtime(self) -> Entry[Runtime]:
+        """Return the runtime of the release."""
+        return self.platform.providers.runtimes.get(self.the_release.providers["runtime"])

@@ -1,0 +1,82 @@
+"""The one place where a release becomes something that a runtime can start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from helvetia.kernel import environment
+from helvetia.kernel.contracts.artifact import ArtifactReference
+from helvetia.kernel.contracts.health import HealthCheck
+from helvetia.kernel.contracts.runtime import InstanceSpec, ResourceLimits
+from helvetia.kernel.models import Release, Service
+from helvetia.kernel.platform import Platform
+
+_reference = TypeAdapter(ArtifactReference)
+_health = TypeAdapter(HealthCheck)
+_limits = TypeAdapter(ResourceLimits)
+
+
+def dump_reference(reference: ArtifactReference) -> dict[str, Any]:
+    """Turn a reference into what a release row keeps."""
+    dumped: dict[str, Any] = _reference.dump_python(reference, mode="json")
+    return dumped
+
+
+def load_reference(release: Release) -> ArtifactReference:
+    """Return the artifact of a release."""
+    return _reference.validate_python(release.artifact)
+
+
+def freeze_configuration(service: Service, reference: ArtifactReference) -> dict[str, Any]:
+    """Return the configuration that a new release of the service keeps for ever."""
+    settings = service.settings
+    health = settings.get("health")
+    check = _health.validate_python(health) if health else reference.artifact.health_check
+    limits = limits_of(service)
+    return {
+        "health": _health.dump_python(check or HealthCheck(), mode="json"),
+        "limits": _limits.dump_python(limits, mode="json"),
+        "stop_grace_seconds": float(settings.get("stop_grace_seconds", 10.0)),
+        "drain_seconds": settings.get("drain_seconds"),
+    }
+
+
+def limits_of(service: Service) -> ResourceLimits:
+    """Return the present limits of a service."""
+    return _limits.validate_python(service.settings.get("limits") or {})
+
+
+def health_check(release: Release) -> HealthCheck:
+    """Return the health check of a release."""
+    return _health.validate_python(release.configuration["health"])
+
+
+async def instance_spec(
+    platform: Platform, service: Service, release: Release, instance_id: str
+) -> InstanceSpec:
+    """Make the specification of an instance, for deploy, restart, rollback and repair alike.
+
+    Raises:
+        HelvetiaError: a secret cannot be decrypted.
+    """
+    reference = load_reference(release)
+    own = await environment.values(service.id, release.environment_version, platform.vault)
+    return InstanceSpec(
+        id=instance_id,
+        service_id=service.id,
+        service_name=service.name,
+        release_id=release.id,
+        artifact=reference,
+        environment={
+            **reference.artifact.environment,
+            "HELVETIA_SERVICE": service.name,
+            "HELVETIA_RELEASE": str(release.number),
+            "HELVETIA_SHA": release.sha,
+            **own,
+        },
+        limits=_limits.validate_python(release.configuration["limits"]),
+        stop_grace_seconds=release.configuration["stop_grace_seconds"],
+        labels={"helvetia.installation": platform.installation, "helvetia.service": service.id},
+    )

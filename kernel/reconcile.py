@@ -1,0 +1,167 @@
+"""Compare what should be with what runtimes and routers show, and have it repaired.
+
+The database says what should be. Nothing that does not carry this installation's labels is ever
+touched. A service whose lease somebody holds is left to its holder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from . import repairs
+from .contracts.router import Route, Router
+from .contracts.runtime import InstanceStatus as Seen
+from .contracts.runtime import Observation
+from .domains import hostnames
+from .errors import HelvetiaError
+from .models import (
+    Deployment,
+    DeploymentStatus,
+    Desired,
+    Instance,
+    InstanceStatus,
+    Service,
+    ServiceStatus,
+    utcnow,
+)
+from .pipeline.lease import LeaseLost, ServiceLease
+from .platform import Platform
+from .providers import Entry, plugin_call
+from .repairs import Findings
+
+_OPEN = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
+_Repair = Callable[[Platform, ServiceLease, Findings, Entry[Router]], Awaitable[None]]
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Looks at all services and repairs them, each by a task of its own."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._repairs: dict[str, asyncio.Task[None]] = {}
+
+    async def once(self) -> None:
+        """Look at everything once; repairs go on beside."""
+        router = await self._platform.router()
+        routes = {route.service_id: route for route in await self._routes(router)}
+        deploying = {row.service_id for row in await Deployment.filter(status__in=_OPEN)}
+        for service in await Service.all():
+            if service.id in self._repairs or self._is_held(service):
+                continue
+            if service.id in deploying and service.desired is Desired.RUNNING:
+                continue
+            try:
+                await self._look(service, routes.get(service.id), router)
+            except HelvetiaError as error:
+                _log.warning("service %s: %s", service.name, error)
+        await repairs.collect_orphans(self._platform, router, routes)
+
+    async def settled(self) -> None:
+        """Wait for the repairs under way."""
+        while self._repairs:
+            await asyncio.wait(self._repairs.values())
+
+    async def stop(self) -> None:
+        """Interrupt the repairs under way; the next start goes on with them."""
+        for task in self._repairs.values():
+            task.cancel()
+        await self.settled()
+
+    async def _look(self, service: Service, route: Route | None, router: Entry[Router]) -> None:
+        rows = await Instance.filter(service_id=service.id)
+        live = [row for row in rows if row.status is InstanceStatus.LIVE]
+        found = Findings(
+            service=service,
+            live=live,
+            left=[row for row in rows if row.status is not InstanceStatus.LIVE],
+            seen={row.id: await self._observe(row) for row in live},
+            route=route,
+        )
+        if service.desired is Desired.DELETED:
+            self._begin(found, router, repairs.delete)
+        elif service.desired is Desired.STOPPED:
+            if rows or route or service.status is not ServiceStatus.STOPPED:
+                self._begin(found, router, repairs.stop)
+        elif service.live_release_id is None:
+            if rows:
+                self._begin(found, router, repairs.remove_left)
+        elif await self._differs(found):
+            self._begin(found, router, repairs.restore)
+        else:
+            await self._report(found)
+
+    async def _differs(self, found: Findings) -> bool:
+        if found.left or not found.live or found.route is None:
+            return True
+        if any(seen.status in (Seen.GONE, Seen.EXITED) for seen in found.seen.values()):
+            return True
+        wanted = await hostnames(found.service, self._platform.domain)
+        addresses = {(backend.host, backend.port) for backend in found.route.backends}
+        return (
+            set(wanted) != set(found.route.hostnames)
+            or addresses != {(row.host, row.port) for row in found.live}
+            or found.route.release_id != found.service.live_release_id
+        )
+
+    async def _report(self, found: Findings) -> None:
+        """Tell what was observed of a service that is as it should be."""
+        status, reason = ServiceStatus.ACTIVE, ""
+        for seen in found.seen.values():
+            if seen.status is Seen.CRASH_LOOP:
+                status, reason = ServiceStatus.FAILED, f"crash loop: {seen.reason}"
+            elif seen.status is Seen.RESTARTING:
+                reason = f"restarting: {seen.reason}"
+        await _set_status(found.service, status, reason)
+
+    async def _observe(self, row: Instance) -> Observation:
+        runtime = self._platform.providers.runtimes.get(row.runtime)
+        async with plugin_call(runtime.plugin, f"{runtime.name}.observe", 10):
+            return await runtime.provider.observe(row.id)
+
+    async def _routes(self, router: Entry[Router]) -> Sequence[Route]:
+        async with plugin_call(router.plugin, f"{router.name}.routes", 30):
+            return await router.provider.routes()
+
+    def _is_held(self, service: Service) -> bool:
+        return service.lease_until is not None and service.lease_until > utcnow()
+
+    def _begin(self, found: Findings, router: Entry[Router], repair: _Repair) -> None:
+        service = found.service
+        self._repairs[service.id] = asyncio.create_task(self._repair(found, router, repair))
+
+    async def _repair(self, found: Findings, router: Entry[Router], repair: _Repair) -> None:
+        service = found.service
+        try:
+            lease = await ServiceLease.acquire(
+                service.id,
+                owner=self._platform.worker,
+                seconds=self._platform.options.lease_seconds,
+            )
+            if lease is None:
+                return
+            async with lease.kept():
+                # Looked at before the lease was had: a deployment may have come in between.
+                fresh = await Service.get(id=service.id)
+                if fresh.generation == service.generation and fresh.desired is service.desired:
+                    await repair(self._platform, lease, found, router)
+        except LeaseLost:
+            _log.info("service %s has another master now", service.name)
+        except HelvetiaError as error:
+            _log.warning("service %s: %s", service.name, error)
+            await _set_status(service, ServiceStatus.FAILED, error.message)
+        except Exception:
+            _log.exception("repair of service %s", service.name)
+        finally:
+            self._repairs.pop(service.id, None)
+
+
+async def _set_status(service: Service, status: ServiceStatus, reason: str) -> None:
+    if (service.status, service.status_reason) != (status, reason[:1000]):
+        await (
+            Service.filter(id=service.id, desired=service.desired)
+            .exclude(status=ServiceStatus.DEPLOYING)
+            .update(status=status, status_reason=reason[:1000])
+        )

@@ -1,0 +1,57 @@
+"""The pages of the sign-in: small, self-contained, the same without JavaScript."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_FOLDER = Path(__file__).parent / "templates"
+STYLE_PATH = "/auth/local/style.css"
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _style() -> tuple[bytes, str]:
+    style = (_FOLDER / "style.css").read_bytes()
+    return style, hashlib.sha256(style).hexdigest()[:12]
+
+
+def render(template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """Return a page that nobody keeps and whose address stays here: it may hold a token."""
+    style = f"{STYLE_PATH}?v={_style()[1]}"
+    text = _environment().get_template(template).render(style=style, **values)
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+async def style(request: web.Request) -> web.Response:
+    """Serve the style sheet; its address changes when it does."""
+    return web.Response(
+        body=_style()[0],
+        content_type="text/css",
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )
+
+
+def safe_next(value: str) -> str:
+    """Return a path of this site; `/` for everything that could lead elsewhere."""
+    is_path = value.startswith("/") and not value.startswith("//")
+    if is_path and "\\" not in value and value.isprintable() and len(value) <= 2048:
+        return value
+    return "/"

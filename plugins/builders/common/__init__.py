@@ -1,0 +1,1 @@
+"""What several builders share: files, commands, caches, Node projects."""

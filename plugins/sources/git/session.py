@@ -1,0 +1,211 @@
+"""Git in a private folder: own configuration, own environment, no shell, bounded in size."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from helvetia import SourceError
+from helvetia.kernel.commands import run_command
+
+from .access import Access, write_access
+from .addresses import Remote
+
+_POLL_SECONDS = 0.1
+_MIB = 1024 * 1024
+_PREFIX = "work-"
+_LEFTOVER_SECONDS = 24 * 3600
+
+# Read from a file of ours instead of the machine's and the user's own. It also reaches the
+# `git upload-pack` of a local repository, which `-c` and GIT_CONFIG_COUNT do not.
+_CONFIGURATION = """\
+[core]
+	hooksPath = /dev/null
+	fsmonitor = false
+	attributesFile = /dev/null
+	excludesFile = /dev/null
+	bigFileThreshold = 32m
+[credential]
+	helper =
+[http]
+	followRedirects = false
+	lowSpeedLimit = 1000
+	lowSpeedTime = 30
+[protocol]
+	version = 2
+[fetch]
+	fsckObjects = true
+	recurseSubmodules = false
+	unpackLimit = 1
+[transfer]
+	credentialsInUrl = die
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[advice]
+	detachedHead = false
+"""
+# Only for a path that an operator named: repositories of other users are theirs to deploy.
+_TRUST_PATH = "[safe]\n\tdirectory = *\n"
+
+
+class Output:
+    """Collects what a git command says, up to a limit, as the log of `run_command`."""
+
+    def __init__(self, limit: int = 32 * _MIB) -> None:
+        self.code = -1
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.overflow = ""
+        self._limit = limit
+
+    def line(self, text: str) -> None:
+        """Take nothing: the platform itself says nothing here."""
+
+    def write(self, data: bytes, stream: str = "stdout") -> None:
+        """Take a chunk of output."""
+        if stream == "stderr":
+            self.stderr += data[: 65536 - len(self.stderr)]
+        elif not self.overflow:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take a chunk of standard output; say in `overflow` what is too much."""
+        self.stdout += data
+        if len(self.stdout) > self._limit:
+            self.overflow = "The repository lists too many refs."
+
+    @property
+    def errors(self) -> str:
+        """Standard error as text."""
+        return self.stderr.decode("utf-8", "replace")
+
+
+class GitSession:
+    """The git commands of one request, all about one remote."""
+
+    def __init__(self, scratch: Path, remote: Remote, environment: dict[str, str]) -> None:
+        self.remote = remote
+        self.repository = scratch / "repository"
+        self._scratch = scratch
+        self._environment = environment
+        self._limit_mib = 0
+
+    def limit(self, mebibytes: int) -> None:
+        """Set how large the downloaded objects may get."""
+        self._limit_mib = mebibytes
+
+    async def run(self, *arguments: str, output: Output | None = None) -> Output:
+        """Run git to its end, whatever its exit code; kill it when it takes too much.
+
+        Raises:
+            SourceError: its output or the downloaded objects are too large.
+        """
+        output = output or Output()
+        command = asyncio.create_task(
+            run_command(
+                ["git", *arguments],
+                cwd=self._scratch,
+                owner=f"git:{self._scratch.name}",
+                log=output,
+                environment=self._environment,
+            )
+        )
+        try:
+            while not (await asyncio.wait({command}, timeout=_POLL_SECONDS))[0]:
+                await self._check_size(output)
+            await self._check_size(output)
+            output.code = command.result()
+        except FileNotFoundError as error:
+            raise SourceError(
+                "Git is not installed here.", hint="Install git 2.37 or later."
+            ) from error
+        finally:
+            if not command.done():
+                # Ending it kills its whole process group.
+                command.cancel()
+                await asyncio.wait({command})
+        return output
+
+    async def _check_size(self, output: Output) -> None:
+        if output.overflow:
+            raise SourceError(output.overflow)
+        size = await asyncio.to_thread(_folder_size, self.repository / "objects")
+        if size > self._limit_mib * _MIB:
+            raise too_large(self._limit_mib)
+
+
+def too_large(limit_mib: int) -> SourceError:
+    """Make the error for a repository over the limit."""
+    return SourceError(
+        f"The repository is larger than {limit_mib} MiB.",
+        hint="Make it smaller, or let an operator raise max_size_mib of [git].",
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    folder: Path, remote: Remote, access: Access, *, limit_mib: int
+) -> AsyncIterator[GitSession]:
+    """Make a session in a fresh folder below `folder`, and leave nothing of it."""
+    scratch = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+    try:
+        environment = await asyncio.to_thread(_prepare, scratch, remote, access)
+        session = GitSession(scratch, remote, environment)
+        session.limit(limit_mib)
+        yield session
+    finally:
+        # Shielded: a second cancel must not leave a credential on the disk.
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the folders of sessions that a crash cut off."""
+    before = time.time() - _LEFTOVER_SECONDS
+    for scratch in folder.glob(f"{_PREFIX}*"):
+        # Another process may be at work in a younger one.
+        with contextlib.suppress(FileNotFoundError):
+            if scratch.stat().st_mtime < before:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prepare(scratch: Path, remote: Remote, access: Access) -> dict[str, str]:
+    scratch.mkdir(mode=0o700, parents=True)
+    home = scratch / "home"
+    home.mkdir()
+    text, variables = write_access(scratch, remote, access)
+    if remote.protocol == "file":
+        text += _TRUST_PATH
+    configuration = scratch / "config"
+    configuration.write_text(_CONFIGURATION + text, "utf-8")
+    return {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "GIT_ALLOW_PROTOCOL": remote.protocol,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(configuration),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_TEMPLATE_DIR": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        **variables,
+    }
+
+
+def _folder_size(folder: Path) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size

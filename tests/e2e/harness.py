@@ -1,0 +1,222 @@
+"""Start the real platform as a person does, and use it as a person does."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HELVETIA = str(Path(sys.executable).with_name("helvetia"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: str, condition: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """Wait until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            if value := condition():
+                return value
+            last = value
+        except (OSError, http.client.HTTPException) as error:
+            last = error
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come true within {seconds} s; last: {last!r}")
+
+
+class Installation:
+    """One data folder with its addresses, and the platform that runs on it."""
+
+    def __init__(self, home: Path, *, helvetia: str = HELVETIA) -> None:
+        self.home = home
+        self.helvetia = helvetia
+        self.http_port = free_port()
+        self.edge_port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = home.parent / f"{home.name}.log"
+        self.log.touch()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("HELVETIA_")},
+            "HELVETIA_HOME": str(self.home),
+            "HELVETIA_HTTP": f"127.0.0.1:{self.http_port}",
+            "HELVETIA_EDGE": f"127.0.0.1:{self.edge_port}",
+            "NO_COLOR": "1",
+        }
+
+    def up(self, **settings: str) -> None:
+        """Start the platform and wait until it is ready."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.helvetia, "up"],
+                env={**self.environment, **settings},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        until("helvetia up is ready", self._is_ready)
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"helvetia up ended:\n{self.log.read_text()}"
+        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
+
+    def get_control(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signal the control plane and wait for its end."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def tear_down(self) -> None:
+        """End the platform and everything it left running."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        subprocess.run([self.helvetia, "down"], env=self.environment, timeout=90, check=False)
+
+    def run(
+        self, *arguments: str, code: int = 0, timeout: float = 120, extra: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a `helvetia` command and expect its exit code."""
+        done = subprocess.run(
+            [self.helvetia, *arguments],
+            env={**self.environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == code, (
+            f"helvetia {' '.join(arguments)}: exit {done.returncode}, expected {code}\n"
+            f"--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}\n"
+            f"--- platform\n{self.log.read_text()[-3000:]}"
+        )
+        return done
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a `helvetia` command and do not wait for its end."""
+        return subprocess.Popen(
+            [self.helvetia, *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def json(self, *arguments: str, code: int = 0, timeout: float = 120) -> Any:
+        """Run a command with `--json` and return the document."""
+        return json.loads(self.run(*arguments, "--json", code=code, timeout=timeout).stdout)
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Ask the control plane's API as the command line does; for tests that poll."""
+        token = json.loads((self.home / "control.json").read_text())["token"]
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        try:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            content = None if body is None else json.dumps(body)
+            connection.request(method, f"/api/v1/{path}", body=content, headers=headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status < 300, f"{method} {path}: {answer.status} {text.decode()}"
+            return json.loads(text) if text else None
+        finally:
+            connection.close()
+
+    def service(self, name: str) -> Any:
+        """Return a service with its instances, as the platform sees it now."""
+        return self.api("GET", f"services/{name}")
+
+    def deployments(self, name: str) -> list[Any]:
+        """Return the deployments of a service, the newest first."""
+        found: list[Any] = self.api("GET", f"services/{name}/deployments")["items"]
+        return found
+
+    def supervised(self, instance_id: str) -> dict[str, Any]:
+        """Return what the supervisor of an instance wrote: its pid and the program's."""
+        path = self.home / "process" / instance_id / "run" / "state.json"
+        state: dict[str, Any] = json.loads(path.read_text())
+        return state
+
+    def traefik(self) -> dict[str, Any]:
+        """Return what the supervisor of Traefik wrote."""
+        path = self.home / "traefik" / "process" / "state.json"
+        state: dict[str, Any] = json.loads(path.read_text())
+        return state
+
+    def processes(self) -> list[str]:
+        """Return the command lines of all processes that have to do with this installation."""
+        mark = str(self.home)
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                words = [*process.cmdline(), *process.environ().values(), process.cwd()]
+                if any(mark in word for word in words):
+                    found.append(f"{process.pid}: {' '.join(process.cmdline())}")
+            except psutil.Error:
+                continue
+        return found
+
+    def get(
+        self, hostname: str, path: str = "/", *, headers: Mapping[str, str] = {}
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Get a page of a service through the real proxy."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.edge_port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Host": hostname, **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), dict(answer.getheaders())
+        finally:
+            connection.close()
+
+
+class Repository:
+    """A real git repository."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *arguments]
+        done = subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def commit(self, message: str, files: Mapping[str, str]) -> str:
+        """Write files, commit them, return the SHA."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+        return self.git("rev-parse", "HEAD")

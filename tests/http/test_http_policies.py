@@ -1,0 +1,241 @@
+"""Every route of the registry: nobody, a stranger, too low a role, and the lowest that may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.app import endpoints
+from helvetia.kernel.http.routing import Endpoint, Resource
+from helvetia.kernel.models import Deployment, Desired, Domain, Release, Service, Token
+from http_support import (
+    PEOPLE,
+    Answer,
+    World,
+    archive,
+    make_deployment,
+    make_release,
+    make_service,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to call an endpoint so that it does its work, and the status that shows it."""
+
+    status: int
+    body: Any = None
+    data: bytes | None = None
+
+
+CASES = {
+    "installation_about": Case(200),
+    "installation_me": Case(200),
+    "installation_openapi": Case(200),
+    "services_index": Case(200),
+    "services_create": Case(201, {"name": "new", "source": "https://git.example/new.git"}),
+    "services_show": Case(200),
+    "services_change": Case(200, {"ref": "next"}),
+    "services_delete": Case(202),
+    "services_stop": Case(202),
+    "services_start": Case(202),
+    "deployments_index": Case(200),
+    "deployments_create": Case(201, {}),
+    "deployments_show": Case(200),
+    "deployments_cancel": Case(202),
+    "releases_index": Case(200),
+    "environment_index": Case(200),
+    "environment_change": Case(200, {"set": {"A": "1"}}),
+    "domains_index": Case(200),
+    "domains_add": Case(201, {"hostname": "more.example.com"}),
+    "domains_remove": Case(204),
+    "logs_of_deployment": Case(200),
+    "logs_of_service": Case(200),
+    # Admitted, and then told that it is no WebSocket.
+    "logs_follow_deployment": Case(400),
+    "logs_follow_service": Case(400),
+    "events_index": Case(200),
+    # Admitted, and then told that there is no such archive.
+    "plans_create": Case(422, {"source": f"upload:{'0' * 64}"}),
+    "uploads_create": Case(201, data=archive(index__html="hello")),
+    "plugins_index": Case(200),
+    "plugins_checks": Case(200),
+    "tokens_index": Case(200),
+    "tokens_create": Case(201, {"name": "ci"}),
+    "tokens_revoke": Case(204),
+    "auth_begin": Case(200),
+    "auth_complete": Case(401),
+    "auth_complete_form": Case(401),
+    "auth_sign_out": Case(303),
+    "monitoring_healthz": Case(200),
+    "monitoring_readyz": Case(200),
+    "monitoring_metrics": Case(200),
+}
+ENDPOINTS = {endpoint.name: endpoint for endpoint in endpoints()}
+LOWEST = {
+    Policy.PUBLIC: None,
+    Policy.SIGNED_IN: "viewer",
+    Policy.VIEWER: "viewer",
+    Policy.MEMBER: "member",
+    Policy.ADMIN: "admin",
+    Policy.OPERATOR: "operator",
+}
+TOO_LOW = {Policy.MEMBER: "viewer", Policy.ADMIN: "member", Policy.OPERATOR: "owner"}
+
+every_endpoint = pytest.mark.parametrize("name", sorted(ENDPOINTS))
+every_hiding_endpoint = pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name, one in ENDPOINTS.items()
+        if one.loaded or name in ("services_index", "tokens_revoke", "tokens_index")
+    ),
+)
+every_restricted_endpoint = pytest.mark.parametrize(
+    "name", sorted(name for name, one in ENDPOINTS.items() if one.policy in TOO_LOW)
+)
+
+
+def test_every_endpoint_has_a_case() -> None:
+    assert set(CASES) == set(ENDPOINTS)
+
+
+def test_what_is_public_is_known() -> None:
+    public = {name for name, one in ENDPOINTS.items() if one.policy is Policy.PUBLIC}
+    assert public == {
+        "installation_openapi", "monitoring_healthz", "monitoring_readyz",
+        "auth_begin", "auth_complete", "auth_complete_form",
+    }  # fmt: skip
+
+
+def test_changes_are_never_for_viewers() -> None:
+    for endpoint in ENDPOINTS.values():
+        if endpoint.method != "GET" and endpoint.loaded:
+            assert endpoint.policy in (Policy.MEMBER, Policy.ADMIN)
+
+
+@every_endpoint
+async def test_nobody_gets_in(world: World, name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    answer = await _call(world, endpoint, who=None)
+    if endpoint.policy is Policy.PUBLIC:
+        assert answer.status == CASES[name].status
+        return
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json["code"] == "unauthenticated"
+
+
+@every_hiding_endpoint
+async def test_a_stranger_sees_nothing(world: World, name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    answer = await _call(world, endpoint, who="stranger")
+    if endpoint.method == "GET" and not endpoint.loaded:
+        mine = {"test"} if name == "tokens_index" else set()
+        assert {item["name"] for item in answer.json["items"]} == mine
+        return
+    assert (answer.status, answer.json["code"]) == (404, "not-found")
+    if endpoint.loaded:
+        # Just as if it were not there.
+        await Service.filter(name="web").delete()
+        gone = await _call(world, endpoint, who="stranger", path=answer.path)
+        assert _told(gone.json) == _told(answer.json)
+    else:
+        assert await Token.filter(revoked_at=None).count() == len(PEOPLE)
+
+
+@every_restricted_endpoint
+async def test_too_low_a_role_may_not(world: World, name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    answer = await _call(world, endpoint, who=TOO_LOW[endpoint.policy])
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+    assert await _fingerprint() == (1, 2, 1, 1, 0)
+    assert not world.rung
+    service = await Service.get(name="web")
+    assert (service.desired, service.source_ref, service.environment_version) == (
+        Desired.RUNNING, None, 0
+    )  # fmt: skip
+
+
+@every_endpoint
+async def test_the_lowest_that_may_gets_through(world: World, name: str) -> None:
+    endpoint, case = ENDPOINTS[name], CASES[name]
+    answer = await _call(world, endpoint, who=LOWEST[endpoint.policy])
+    assert answer.status == case.status, answer.raw
+    if endpoint.result is not None and answer.status < 300:
+        TypeAdapter(endpoint.result).validate_json(answer.raw)
+
+
+@every_endpoint
+async def test_operators_may_everything(world: World, name: str) -> None:
+    answer = await _call(world, ENDPOINTS[name], who="operator")
+    expected = CASES[name].status
+    # A token is the operator's own or nobody's.
+    assert answer.status == (404 if name == "tokens_revoke" else expected), answer.raw
+
+
+def test_no_route_without_a_policy() -> None:
+    with pytest.raises(TypeError, match="has no policy"):
+        Resource("x").get("/x", summary="x")
+
+
+def test_no_team_resource_without_a_role() -> None:
+    async def show(call: object, service: Service) -> None: ...
+
+    with pytest.raises(TypeError, match="which role"):
+        Resource("x").get("/x/{service}", policy=Policy.SIGNED_IN, summary="x")(show)
+
+
+def test_no_handler_with_a_parameter_that_nobody_gives() -> None:
+    async def show(call: object, team: str) -> None: ...
+
+    with pytest.raises(TypeError, match="`team`"):
+        Resource("x").get("/x", policy=Policy.PUBLIC, summary="x")(show)
+
+
+async def _call(
+    world: World, endpoint: Endpoint, *, who: str | None, path: str | None = None
+) -> Answer:
+    if path is None:
+        path = endpoint.path.format(**await _things())
+    case = CASES[endpoint.name]
+    options: dict[str, Any] = {}
+    if case.data is not None:
+        options = {"data": case.data, "headers": {"Content-Type": "application/gzip"}}
+    elif case.body is not None:
+        options = {"json": case.body}
+    return await world.call(endpoint.method, path, who=who, **options)
+
+
+async def _things() -> dict[str, str]:
+    """One of everything that a path can name."""
+    service = await make_service()
+    await make_release(service, 1)
+    deployment = await make_deployment(service, 2)
+    await Domain.create(service_id=service.id, hostname="www.example.com")
+    token = await Token.get(user__name="viewer")
+    return {
+        "service": service.name,
+        "deployment": deployment.id,
+        "hostname": "www.example.com",
+        "token": token.id,
+        "provider": "form",
+    }
+
+
+def _told(problem: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in problem.items() if key != "request_id"}
+
+
+async def _fingerprint() -> tuple[int, ...]:
+    return (
+        await Service.all().count(),
+        await Deployment.all().count(),
+        await Domain.all().count(),
+        await Release.all().count(),
+        await Deployment.filter(cancel_requested=True).count(),
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from tortoise.transactions import in_transaction
+
+from helvetia.kernel.database import Database
+from helvetia.kernel.errors import SettingsError
+from helvetia.kernel.models import Service, Team
+
+
+async def test_migrating_twice_and_from_two_processes_at_once(database_url: str) -> None:
+    await asyncio.gather(*(_migrate_in_process(database_url) for _ in range(2)))
+    database = Database(database_url)
+    await database.migrate()
+    await database.open()
+    assert await Service.all().count() == 0
+    await database.close()
+
+
+async def _migrate_in_process(url: str) -> None:
+    import sys
+
+    code = (
+        "import asyncio, sys; from helvetia.kernel.database import Database;"
+        "asyncio.run(Database(sys.argv[1]).migrate())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, url, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+
+
+async def test_the_models_need_no_migration_that_is_not_written(database: Database) -> None:
+    from tortoise.context import get_current_context
+    from tortoise.migrations.autodetector import MigrationAutodetector
+
+    context = get_current_context()
+    assert context is not None
+    assert context.apps is not None
+    apps = database._config()["apps"]
+    assert await MigrationAutodetector(context.apps, apps).changes() == []
+
+
+async def test_a_cancelled_transaction_neither_wedges_nor_halves(database: Database) -> None:
+    team = await Team.create(name="t")
+    chance = random.Random(7)
+
+    async def unit(number: int) -> None:
+        async with in_transaction():
+            await Service.create(team=team, name=f"a{number}", source_url="x")
+            await Service.create(team=team, name=f"b{number}", source_url="x")
+
+    for number in range(150):
+        task = asyncio.create_task(unit(number))
+        for _ in range(chance.randrange(12)):
+            await asyncio.sleep(0)
+        if chance.random() < 0.5:
+            await asyncio.sleep(chance.random() * 0.003)
+        task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(5):
+            pair = await Service.filter(name__in=[f"a{number}", f"b{number}"]).count()
+        assert pair in (0, 2)
+
+
+async def test_two_processes_write_at_once(database_url: str) -> None:
+    database = Database(database_url)
+    await database.migrate()
+    await asyncio.gather(*(_count_up(database_url) for _ in range(2)))
+    await database.open()
+    assert (await Team.get(name="counter")).name == "counter"
+    assert await Service.all().count() == 60
+    await database.close()
+
+
+async def _count_up(url: str) -> None:
+    import sys
+
+    code = """
+import asyncio, os, sys
+from tortoise.transactions import in_transaction
+from helvetia.kernel.database import Database
+from helvetia.kernel.models import Service, Team
+async def main():
+    database = Database(sys.argv[1]); await database.open()
+    for n in range(30):
+        async with in_transaction():
+            team, _ = await Team.get_or_create(name="counter")
+            count = await Service.all().count()
+            await Service.create(team=team, name=f"s{os.getpid()}-{n}", source_url=str(count))
+    await database.close()
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, url, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    if b"IntegrityError" in errors:
+        # Both made the team at once on PostgreSQL; the loser's transaction was undone: again.
+        await _count_up(url)
+        return
+    assert process.returncode == 0, errors.decode()
+
+
+def test_an_unknown_database_is_refused() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        Database("mysql://x/y")
+
+
+async def test_deleting_a_service_takes_its_rows_along(database: Database) -> None:
+    from helvetia.kernel.models import Deployment, StageRun, Trigger
+
+    team = await Team.create(name="t")
+    service = await Service.create(team=team, name="web", source_url="x")
+    deployment = await Deployment.create(
+        service=service, number=1, trigger=Trigger.MANUAL, source_url="x"
+    )
+    await StageRun.create(deployment=deployment, position=0, name="fetch")
+    await service.delete()
+    assert await StageRun.all().count() == 0

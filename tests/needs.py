@@ -1,0 +1,31 @@
+"""Say what the tests need beside Python packages, and install it where that is possible."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+NEEDS = {
+    "git": ("git", lambda: shutil.which("git")),
+    "npm": ("npm", lambda: shutil.which("npm")),
+    "PostgreSQL": ("postgresql", lambda: glob.glob("/usr/lib/postgresql/*/bin/initdb")),
+}
+
+
+def main() -> int:
+    missing = {name: package for name, (package, found) in NEEDS.items() if not found()}
+    if not missing:
+        return 0
+    command = ["apt-get", "install", "-y", "-q", *missing.values()]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(f"The tests need {', '.join(missing)}: sudo {' '.join(command)}", file=sys.stderr)
+        return 1
+    subprocess.run(["apt-get", "update", "-q"], check=True)
+    return subprocess.run(command).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""How values look: times, durations, commits, sizes, states."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from helvetia.kernel.http.schemas import Event
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+# Among them those that turn the direction of writing: strangers write commit messages.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Statuses of deployments and services are written large, of instances and plugins small.
+_TONES = {
+    "good": "ACTIVE LIVE SUCCEEDED active live running",
+    "busy": "DEPLOYING RUNNING starting draining restarting",
+    "bad": "FAILED quarantined crash-loop exited gone",
+    "waiting": "PENDING",
+}
+_TONE_OF = {word: tone for tone, words in _TONES.items() for word in words.split()}
+
+
+class Timed(Protocol):
+    """Something that begins and ends."""
+
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def tone(word: str) -> str:
+    """Return the class that colours a status."""
+    return _TONE_OF.get(word, "idle")
+
+
+def word(status: str) -> str:
+    """Return a status as people write it: `ROLLED_BACK` is `Rolled back`."""
+    return status.replace("_", " ").replace("-", " ").capitalize()
+
+
+def clock(time: datetime) -> str:
+    """Return the exact time."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(time: datetime, now: datetime | None = None) -> str:
+    """Return how long ago something was, roughly."""
+    seconds = ((now or datetime.now(UTC)) - time).total_seconds()
+    if seconds < 10:
+        return "just now"
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            count = int(seconds // size)
+            if name == "d" and count > 60:
+                return f"{time:%-d %b %Y}"
+            return f"{count} {name} ago"
+    return "just now"
+
+
+def seconds(value: float) -> str:
+    """Return a duration in the unit a person would choose."""
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def so_far(value: float) -> str:
+    """Return a duration that still grows, in whole seconds."""
+    return f"{max(1, int(value))} s" if value < 60 else seconds(value)
+
+
+def took(timed: Timed) -> str:
+    """Return how long something took, or has taken so far; empty if it has not begun."""
+    if timed.started_at is None:
+        return ""
+    if timed.finished_at is None:
+        return so_far((datetime.now(UTC) - timed.started_at).total_seconds())
+    return seconds(max(0.0, (timed.finished_at - timed.started_at).total_seconds()))
+
+
+def short(sha: str) -> str:
+    """Return the beginning of a commit's name."""
+    return sha[:7]
+
+
+def first_line(text: str) -> str:
+    """Return the subject of a commit message."""
+    return next((plain(line).strip() for line in text.splitlines() if line.strip()), "")
+
+
+def person(author: str) -> str:
+    """Return the name in `Name <address>`."""
+    name, _, address = author.partition("<")
+    return plain(name.strip() or address.rstrip(">"))
+
+
+def bare(url: str) -> str:
+    """Return an address without its scheme."""
+    return url.split("://", 1)[-1].rstrip("/")
+
+
+def size(number: int | None) -> str:
+    """Return bytes in a readable unit."""
+    if number is None:
+        return ""
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def plain(text: str) -> str:
+    """Return a line of a log without colours and control characters."""
+    return _CONTROL.sub("", _ANSI.sub("", text))
+
+
+def stream(name: str) -> str:
+    """Return the class of a log line."""
+    return name if name in ("platform", "stderr") else "stdout"
+
+
+def time_of_day(time: float) -> str:
+    """Return the time of a log line, in UTC."""
+    return f"{datetime.fromtimestamp(time, UTC):%H:%M:%S}"
+
+
+def hook(name: str) -> str:
+    """Return a hook without its prefix."""
+    return name.removeprefix("helvetia_")
+
+
+def told(event: Event) -> str:
+    """Return an entry of the journal in words, with its details."""
+    what = event.kind.replace(".", " ").replace("-", " ").capitalize()
+    details = ", ".join(f"{name} {value}" for name, value in event.data.items() if value)
+    return f"{what} ({details})" if details else what
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    function.__name__: function
+    for function in (
+        ago, bare, clock, first_line, hook, person, plain, short, size, stream, time_of_day, told,
+        tone, took, word,
+    )
+}  # fmt: skip

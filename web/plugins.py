@@ -1,0 +1,19 @@
+"""The page of plugins."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from helvetia.kernel.http.pagination import PageQuery
+from helvetia.kernel.http.resources import plugins
+
+from .visit import Visit
+
+
+async def index(visit: Visit) -> web.Response:
+    """List the installed plugins."""
+    query = PageQuery(limit=100, cursor=visit.request.query.get("cursor"))
+    found = await plugins.index(visit.call, query)
+    return visit.show(
+        "plugins.html", nav="plugins", live=False, plugins=found.items, more=found.next
+    )
