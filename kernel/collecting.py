@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 
 from . import environment
+from .contracts.runtime import RuntimeLogPage
 from .errors import HelvetiaError
-from .logs import LogRecord, Redactor
+from .logs import PLATFORM, LogRecord, Redactor, SequenceTaken, clean_lines
 from .models import Instance, Release
 from .platform import Platform
 from .providers import plugin_call
@@ -16,77 +18,115 @@ _PAGE = 500
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Position:
+    """How far the log of a service is written, and its instances read."""
+
+    seq: int
+    cursors: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    label: str
+    redactor: Redactor
+
+
 class Collector:
     """Copies runtime logs into the log store.
 
-    How far each instance was read is committed with the lines themselves.
+    How far each instance was read is committed with the lines themselves, and a line's number
+    can be taken once only: whoever comes second reads again where the first one stopped.
     """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._redactors: dict[str, Redactor] = {}
-        self._numbers: dict[str, int] = {}
+        self._positions: dict[str, _Position] = {}
+        self._releases: dict[str, _Release] = {}
 
-    async def once(self) -> int:
-        """Copy what is new of every instance; return how many lines there were."""
-        copied = 0
-        by_service: dict[str, list[Instance]] = {}
-        for row in await Instance.all():
-            by_service.setdefault(row.service_id, []).append(row)
-        for service_id, rows in by_service.items():
-            copied += await self._service(service_id, rows)
-        return copied
-
-    async def _service(self, service_id: str, rows: list[Instance]) -> int:
-        store, log = self._platform.logs, f"service:{service_id}"
-        cursors: dict[str, str] = json.loads(await store.last_cursor(log) or "{}")
-        seq = await store.last_seq(log)
-        # Instances that are gone need no place in the cursor any more.
-        cursors = {row.id: cursors.get(row.id, "") for row in rows}
-        copied = 0
+    async def once(self) -> None:
+        """Copy what is new of every instance, a page of each."""
+        rows = await Instance.all()
+        running = {row.service_id for row in rows}
+        self._positions = {s: p for s, p in self._positions.items() if s in running}
+        in_use = {row.release_id for row in rows}
+        self._releases = {r: known for r, known in self._releases.items() if r in in_use}
         for row in rows:
-            runtime = self._platform.providers.runtimes.get(row.runtime)
             try:
-                async with plugin_call(runtime.plugin, f"{runtime.name}.logs", 30):
-                    page = await runtime.provider.logs(row.id, cursors[row.id], _PAGE)
+                await self._page(row)
             except HelvetiaError as error:
                 _log.warning("%s", error)
-                continue
-            if not page.lines and not page.dropped:
-                continue
-            await self._remember(row)
-            redactor, stage = self._redactors[row.release_id], f"r{self._numbers[row.release_id]}"
-            records = []
-            if page.dropped:
-                seq += 1
-                told = f"{page.dropped} lines were lost: they came faster than they could be kept"
-                time = page.lines[0].time if page.lines else 0.0
-                records.append(LogRecord(seq, time, "platform", stage, told))
-            for line in page.lines:
-                seq += 1
-                records.append(
-                    LogRecord(seq, line.time, line.stream, stage, redactor.text(line.text))
-                )
-            cursors[row.id] = page.cursor
-            await store.append(log, records, cursor=json.dumps(cursors, separators=(",", ":")))
-            copied += len(records)
-        if copied:
-            self._platform.hub.notify(log)
-        return copied
+
+    async def rest(self, row: Instance) -> None:
+        """Copy all that an instance has written, before it is removed."""
+        try:
+            while await self._page(row):
+                pass
+        except HelvetiaError as error:
+            _log.warning("%s", error)
 
     async def trim(self) -> None:
         """Keep the logs of services within their size."""
         limit = self._platform.options.service_log_mb * 2**20
-        services = {row.service_id for row in await Instance.all()}
-        for service_id in services:
-            await self._platform.logs.trim(f"service:{service_id}", limit)
+        for service_id in {row.service_id for row in await Instance.all()}:
+            await self._platform.logs.trim(_name(service_id), limit)
 
-    async def _remember(self, row: Instance) -> None:
-        if row.release_id in self._redactors:
-            return
-        release = await Release.get(id=row.release_id)
-        values = await environment.values(
-            row.service_id, release.environment_version, self._platform.vault
+    async def _page(self, row: Instance) -> bool:
+        """Copy one page; False if there was nothing new."""
+        log = _name(row.service_id)
+        position = self._positions.get(row.service_id) or await self._read_position(log)
+        self._positions[row.service_id] = position
+        runtime = self._platform.providers.runtimes.get(row.runtime)
+        async with plugin_call(runtime.plugin, f"{runtime.name}.logs", 30):
+            page = await runtime.provider.logs(row.id, position.cursors.get(row.id, ""), _PAGE)
+        if not page.lines and not page.dropped:
+            return False
+        records = _records(page, await self._release(row), first=position.seq + 1)
+        living = {r.id for r in await Instance.filter(service_id=row.service_id)} | {row.id}
+        cursors = {i: c for i, c in position.cursors.items() if i in living}
+        cursors[row.id] = page.cursor
+        try:
+            await self._platform.logs.append(
+                log, records, cursor=json.dumps(cursors, separators=(",", ":"))
+            )
+        except SequenceTaken:
+            self._positions.pop(row.service_id, None)
+            return True
+        position.seq, position.cursors = records[-1].seq, cursors
+        self._platform.hub.notify(log)
+        return True
+
+    async def _read_position(self, log: str) -> _Position:
+        store = self._platform.logs
+        return _Position(
+            await store.last_seq(log), json.loads(await store.last_cursor(log) or "{}")
         )
-        self._redactors[row.release_id] = Redactor(values.values())
-        self._numbers[row.release_id] = release.number
+
+    async def _release(self, row: Instance) -> _Release:
+        if row.release_id not in self._releases:
+            release = await Release.get(id=row.release_id)
+            values = await environment.values(
+                row.service_id, release.environment_version, self._platform.vault
+            )
+            known = _Release(f"r{release.number}", Redactor(values.values()))
+            self._releases[row.release_id] = known
+        return self._releases[row.release_id]
+
+
+def _name(service_id: str) -> str:
+    return f"service:{service_id}"
+
+
+def _records(page: RuntimeLogPage, release: _Release, *, first: int) -> list[LogRecord]:
+    lines: list[tuple[float, str, str]] = []
+    if page.dropped:
+        time = page.lines[0].time if page.lines else 0.0
+        told = f"{page.dropped} lines were lost: they came faster than they could be kept"
+        lines.append((time, PLATFORM, told))
+    for line in page.lines:
+        for text in clean_lines(release.redactor.text(line.text)):
+            lines.append((line.time, line.stream, text))
+    return [
+        LogRecord(seq, time, stream, release.label, text)
+        for seq, (time, stream, text) in enumerate(lines, first)
+    ]

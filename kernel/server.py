@@ -18,7 +18,7 @@ from aiohttp import web
 
 from . import accounts
 from .errors import Conflict, HelvetiaError, PortTaken
-from .http.app import make_app
+from .http.app import make_app, make_runner
 from .models import Instance, Lease, Service, ServiceStatus
 from .pipeline.lease import release_dead
 from .platform import Platform, prepare_home
@@ -116,7 +116,7 @@ class Server:
                 async with plugin_call(entry.plugin, f"{entry.name}.setup", _SETUP_SECONDS):
                     await entry.provider.setup()
         app = make_app(self.platform, self._ring)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+        runner = make_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         host, port = self._settings.http
@@ -157,20 +157,28 @@ class Server:
         platform = self.platform
         if self.worker is not None:
             await self.worker.stop()
-        for row in await Instance.all():
-            runtime = platform.providers.runtimes.get(row.runtime)
-            with contextlib.suppress(HelvetiaError):
-                async with plugin_call(runtime.plugin, f"{runtime.name}.stop", 60):
-                    await runtime.provider.stop(row.id, 5)
+        elif not self._working:
+            # Only to stop what they run; setting up a router would start its proxy.
+            for runtime in platform.providers.runtimes.all():
+                with contextlib.suppress(HelvetiaError):
+                    async with plugin_call(runtime.plugin, f"{runtime.name}.setup", _SETUP_SECONDS):
+                        await runtime.provider.setup()
+        await asyncio.gather(*(self._stop_instance(row) for row in await Instance.all()))
         for family in platform.providers.families:
             for entry in family.all():
                 with contextlib.suppress(HelvetiaError):
                     async with plugin_call(entry.plugin, f"{entry.name}.shutdown", 30):
                         await entry.provider.shutdown()
 
+    async def _stop_instance(self, row: Instance) -> None:
+        with contextlib.suppress(HelvetiaError):
+            runtime = self.platform.providers.runtimes.get(row.runtime)
+            async with plugin_call(runtime.plugin, f"{runtime.name}.stop", 60):
+                await runtime.provider.stop(row.id, 5)
 
-async def wait_for_signal() -> signal.Signals:
-    """Wait until the process is asked to end; a second signal kills it at once."""
+
+def hear_signals() -> asyncio.Future[signal.Signals]:
+    """Begin to listen for the wish that the process ends; a second signal kills it at once."""
     loop = asyncio.get_running_loop()
     got: asyncio.Future[signal.Signals] = loop.create_future()
 
@@ -181,7 +189,7 @@ async def wait_for_signal() -> signal.Signals:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, heard, number)
-    return await got
+    return got
 
 
 def refuse_taken(address: tuple[str, int], variable: str, what: str) -> None:

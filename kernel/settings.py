@@ -132,7 +132,7 @@ class Settings:
     def _read_file(self) -> dict[str, Any]:
         try:
             return tomllib.loads(self._file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{self._file}: {error}") from error

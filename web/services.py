@@ -83,7 +83,7 @@ async def restart(visit: Visit) -> web.StreamResponse:
 async def rollback(visit: Visit) -> web.StreamResponse:
     """Bring back a release."""
     number = (await visit.request.post()).get("release")
-    wanted = schemas.NewDeployment(action="rollback", release=number)  # type: ignore[arg-type]
+    wanted = schemas.NewDeployment(action="rollback", release=number)
     return await _act(visit, _queue(wanted))
 
 

@@ -37,10 +37,11 @@ class Wanted:
     environment: dict[str, str] = field(default_factory=dict)
     builder: dict[str, str] = field(default_factory=dict)
     health: str | None = None
+    grace: float | None = None
 
 
-async def bring_up_to_date(session: Session, given: Given, wanted: Wanted) -> None:
-    """Make the service, or change its source, variables and settings if they differ.
+async def bring_up_to_date(session: Session, given: Given, wanted: Wanted) -> str | None:
+    """Make the service, or change what differs; return the ref that will be deployed.
 
     Raises:
         InvalidInput: a value is not allowed; nothing has been sent then.
@@ -50,10 +51,9 @@ async def bring_up_to_date(session: Session, given: Given, wanted: Wanted) -> No
     settings = changed_settings(existing.settings if existing else ServiceSettings(), wanted)
     new.source = await make_readable(session, given)
     if existing is None:
-        if wanted.builder or wanted.health:
+        if settings != ServiceSettings():
             new.settings = settings
-        await session.api.create_service(new)
-        return
+        return (await session.api.create_service(new)).ref
     if change := changes(existing, new.source, wanted, settings):
         if "source" in change and not _are_uploads(existing.source, new.source):
             session.out.warn(
@@ -62,6 +62,8 @@ async def bring_up_to_date(session: Session, given: Given, wanted: Wanted) -> No
         await session.api.change_service(given.name, ServiceChange.model_validate(change))
     if wanted.environment:
         await session.api.change_environment(given.name, EnvironmentChange(set=wanted.environment))
+    ref: str | None = change.get("ref", existing.ref)
+    return ref
 
 
 def changes(
@@ -96,6 +98,8 @@ def changed_settings(settings: ServiceSettings, wanted: Wanted) -> ServiceSettin
         values["health"] = None
     elif wanted.health is not None:
         values["health"] = {**(values.get("health") or {}), "path": wanted.health}
+    if wanted.grace is not None:
+        values["health"] = {**(values.get("health") or {}), "grace_seconds": wanted.grace}
     return validated(ServiceSettings, values, names=_LABELS)
 
 

@@ -30,7 +30,9 @@ Exit code: 0 live, 3 source or build failed, 4 never healthy, 5 not activated,
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A folder, or the URL of a git repository.")
 ]
-Ref = Annotated[str | None, typer.Option(help="Branch, tag or commit. Default: HEAD.")]
+Ref = Annotated[
+    str | None, typer.Option(metavar="REF", help="Branch, tag or commit. Default: HEAD.")
+]
 Type = Annotated[
     str | None, typer.Option(help="auto, docker, static, procfile, or an installed builder's.")
 ]
@@ -45,7 +47,12 @@ def deploy(
     name: Annotated[
         str | None, typer.Option(help="Name of the service. Default: the source's.")
     ] = None,
-    ref: Ref = None,
+    ref: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF", help="Branch, tag or commit, from now on. Default: the last one, HEAD."
+        ),
+    ] = None,
     type: Type = None,
     env: Annotated[
         list[str] | None,
@@ -58,6 +65,15 @@ def deploy(
     health: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="HTTP path that must answer, or `none`."),
+    ] = None,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            max=1800,
+            help="How long a new version may take to be healthy. Default: 60.",
+        ),
     ] = None,
     upload: Upload = False,
     no_wait: NoWait = False,
@@ -81,13 +97,22 @@ def deploy(
         from .waiting import random_key, tell_queued, watch
 
         given = _identify(session, source, name=name, upload=upload)
-        wanted = Wanted(ref=ref, type=type, environment=environment, builder=builder, health=health)
-        await bring_up_to_date(session, given, wanted)
+        wanted = Wanted(
+            ref=ref,
+            type=type,
+            environment=environment,
+            builder=builder,
+            health=health,
+            grace=grace,
+        )
+        deployed = await bring_up_to_date(session, given, wanted)
         made = await session.api.deploy(given.name, NewDeployment(), key=random_key())
         if no_wait:
             return tell_queued(session, made)
         headline = f"deployment {made.number} of {given.label}"
-        return await watch(session, made, headline=headline, commit="" if ref else given.commit)
+        if deployed is None:
+            return await watch(session, made, headline=headline, commit=given.commit)
+        return await watch(session, made, headline=f"{headline} at {deployed}")
 
     run(act, as_json=as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +11,16 @@ import typer
 from .running import PLATFORM
 
 if TYPE_CHECKING:
+    import asyncio
+    import signal
+    from typing import TypeAlias
+
     from helvetia.kernel.server import Server
     from helvetia.kernel.settings import Settings
 
     from .output import Output
+
+    Ending: TypeAlias = asyncio.Future[signal.Signals]
 
 app = typer.Typer()
 
@@ -38,16 +44,11 @@ Deploy = Annotated[
 def up(deploy: Deploy = None) -> None:
     """Run the whole platform on this machine until Ctrl-C."""
 
-    async def body(server: Server, out: Output) -> None:
+    async def body(server: Server, out: Output, ending: Ending) -> None:
         import signal
 
-        from helvetia.kernel.server import wait_for_signal
-
-        await _welcome(server, out)
-        if deploy is not None:
-            await _deploy_first(server, out, deploy)
-        out.note("Press Ctrl-C to stop.")
-        if await wait_for_signal() is signal.SIGINT:
+        await _unless(ending, _begin(server, out, deploy))
+        if await ending is signal.SIGINT:
             out.note("\nStopping the services; `helvetia up` brings them back.")
             await server.shut_down()
         else:
@@ -59,23 +60,27 @@ def up(deploy: Deploy = None) -> None:
 @app.command(rich_help_panel=PLATFORM)
 def down() -> None:
     """Stop all services and the proxy that an earlier `helvetia up` left running."""
+    from helvetia.kernel.settings import default_home
 
-    async def body(server: Server, out: Output) -> None:
+    from .output import Output
+
+    async def body(server: Server, out: Output, ending: Ending) -> None:
         await server.shut_down()
         out.done("stopped")
 
-    _run(body, control_plane=False, exclusive=True)
+    if not default_home().exists():
+        Output().done(f"there is nothing to stop: {default_home()} does not exist")
+        return
+    _run(body, control_plane=False, working=False, exclusive=True)
 
 
 @app.command(rich_help_panel=PLATFORM)
 def web() -> None:
     """Run the control plane only: API, dashboard, webhooks. Workers run elsewhere."""
 
-    async def body(server: Server, out: Output) -> None:
-        from helvetia.kernel.server import wait_for_signal
-
+    async def body(server: Server, out: Output, ending: Ending) -> None:
         out.note(("control plane ", "dim"), server.url)
-        await wait_for_signal()
+        await ending
 
     _run(body, working=False)
 
@@ -84,11 +89,9 @@ def web() -> None:
 def worker() -> None:
     """Run a worker only: deployments, repairs, logs."""
 
-    async def body(server: Server, out: Output) -> None:
-        from helvetia.kernel.server import wait_for_signal
-
+    async def body(server: Server, out: Output, ending: Ending) -> None:
         out.note(("worker ", "dim"), server.platform.worker)
-        await wait_for_signal()
+        await ending
 
     _run(body, control_plane=False)
 
@@ -119,7 +122,7 @@ def _settings() -> Settings:
 
 
 def _run(
-    body: Callable[[Server, Output], Awaitable[None]],
+    body: Callable[[Server, Output, Ending], Awaitable[None]],
     *,
     control_plane: bool = True,
     working: bool = True,
@@ -128,7 +131,7 @@ def _run(
     import asyncio
     import logging
 
-    from helvetia.kernel.server import Server
+    from helvetia.kernel.server import Server, hear_signals
 
     from .output import Output
 
@@ -143,10 +146,32 @@ def _run(
     )
 
     async def whole() -> None:
+        # Before the start: what it leaves running must be ended as properly as later.
+        ending = hear_signals()
         async with server.running():
-            await body(server, out)
+            await body(server, out, ending)
 
     asyncio.run(whole())
+
+
+async def _unless(ending: Ending, work: Coroutine[None, None, None]) -> None:
+    """Do the work, but break it off when somebody asks the process to end."""
+    import asyncio
+
+    task = asyncio.create_task(work)
+    await asyncio.wait([task, ending], return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def _begin(server: Server, out: Output, deploy: Path | None) -> None:
+    await _welcome(server, out)
+    if deploy is not None:
+        await _deploy_first(server, out, deploy)
+    out.note("Press Ctrl-C to stop.")
 
 
 async def _welcome(server: Server, out: Output) -> None:
@@ -207,5 +232,9 @@ async def _deploy_first(server: Server, out: Output, folder: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "helvetia.kernel.cli", "deploy", "--", str(folder)
     )
-    if await process.wait():
-        out.warn(f"{folder} was not deployed")
+    try:
+        if await process.wait():
+            out.warn(f"{folder} was not deployed")
+    finally:
+        if process.returncode is None:
+            process.terminate()

@@ -12,7 +12,7 @@ from helvetia.kernel.errors import HelvetiaError, Unreachable
 from helvetia.kernel.http.schemas import Deployment, LogRecord
 
 from . import rendering
-from .api import deployment_path, service_path
+from .api import deployment_path
 from .following import PATIENCE_SECONDS, follow
 from .output import Working
 from .problems import exit_code
@@ -23,13 +23,11 @@ _BROKEN_OFF = frozenset({"FAILED", "CANCELLED", "SUPERSEDED"})
 _PAGE = 1000
 _LAST_RECORDS_SECONDS = 1.0
 _HINTS = {
-    "never-healthy": "the version before was not touched",
-    "activation-failed": "the version before is still in force; try `helvetia doctor`",
+    "activation-failed": "try `helvetia doctor`",
     "no-provider": "see who was considered with `helvetia plan`",
     "timeout": "a stage may take HELVETIA_STAGE_TIMEOUT_SECONDS at most",
 }
-_OF_THE_SERVICE = frozenset({"never-healthy", "release-failed"})
-_LAST_LINES = 10
+_END = "end"
 
 
 class Watch:
@@ -74,9 +72,9 @@ class Watch:
             pump.cancel()
             with suppress(asyncio.CancelledError, HelvetiaError):
                 await pump
-        if self._deployment.reason_code in _OF_THE_SERVICE:
-            await self._tell_last_lines()
         self._tell_end()
+        if self._deployment.status == "FAILED":
+            await self._tell_what_answers()
         return self._deployment
 
     async def _poll(self, working: Working) -> None:
@@ -158,23 +156,20 @@ class Watch:
 
     def _tell_records(self, later: set[str]) -> None:
         while self._records and self._records[0].stage not in later:
-            self._out.build_line(self._records.popleft().text)
+            record = self._records.popleft()
+            if record.stage != _END:
+                self._out.build_line(record.text)
 
     def _tell_head(self) -> None:
         what = f"{self._headline} ({self._commit})" if self._commit else self._headline
         self._out.note(("▸ ", "cyan"), (self._deployment.service, "bold"), f"  {what}")
 
-    async def _tell_last_lines(self) -> None:
-        """Print what the new version wrote: it is in the log of the service, not of the build."""
-        deployment = self._deployment
+    async def _tell_what_answers(self) -> None:
+        """Say whether an earlier release still serves, as the control plane sees it."""
         with suppress(HelvetiaError):
-            path = service_path(deployment.service)
-            page = await self._session.api.logs(path, tail=_LAST_LINES)
-            begun = (deployment.started_at or deployment.created_at).timestamp()
-            if records := [record for record in page.records if record.time >= begun]:
-                self._out.note((f"  the last lines of {deployment.service}:", "dim"))
-                for record in records:
-                    self._out.build_line(record.text)
+            service = await self._session.api.service(self._deployment.service)
+            if service.status == "ACTIVE" and service.release is not None:
+                self._out.note((f"  release {service.release} goes on answering", "dim"))
 
     def _tell_end(self) -> None:
         deployment, out = self._deployment, self._out

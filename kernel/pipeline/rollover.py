@@ -10,6 +10,7 @@ import time
 
 from tortoise.expressions import F
 
+from helvetia.kernel.collecting import Collector
 from helvetia.kernel.contracts.router import Backend, Route, Router, Traffic
 from helvetia.kernel.contracts.runtime import Instance as RunningInstance
 from helvetia.kernel.contracts.runtime import Runtime
@@ -175,6 +176,8 @@ async def remove_instance(platform: Platform, lease: ServiceLease, row: Instance
     grace = float(release.configuration["stop_grace_seconds"])
     async with plugin_call(runtime.plugin, f"{runtime.name}.stop", grace + 30):
         await runtime.provider.stop(row.id, grace)
+    await Collector(platform).rest(row)
+    async with plugin_call(runtime.plugin, f"{runtime.name}.remove", 60):
         await runtime.provider.remove(row.id)
     async with lease.fenced():
         await Instance.filter(id=row.id).delete()

@@ -320,6 +320,8 @@ class Runner:
             run.log.line(f"the reconciler will remove the instance: {error.message}")
 
     async def _finish(self, run: Run, status: DeploymentStatus, code: str, reason: str) -> None:
+        # Told apart from the stages: whoever shows the deployment's status leaves it out.
+        run.log.stage = "end"
         last = reason or status.value.lower()
         run.log.line(f"✓ {last}" if status is DeploymentStatus.LIVE else f"✗ {last}")
         await run.log.flush()

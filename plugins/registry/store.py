@@ -18,6 +18,7 @@ from helvetia.kernel.archives import content_digest
 
 from .trees import copy_tree, measure, remove_tree
 
+_LOCK = ".lock"
 _RECORD = ".json"
 _PENDING = ".pending"
 _INCOMING = ".incoming"
@@ -81,6 +82,9 @@ class Store:
                 self._path(digest, suffix).unlink(missing_ok=True)
             _sync(self._folder)
             remove_tree(self._path(digest))
+            if [path.name for path in self._folder.iterdir()] == [_LOCK]:
+                (self._folder / _LOCK).unlink()
+                self._folder.rmdir()
 
     def _take_in(self, artifact: Artifact, digest: str) -> None:
         target, pending = self._path(digest), self._path(digest, _PENDING)
@@ -173,13 +177,24 @@ class Store:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while (handle := self._lock()) is None:
+            pass
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+    def _lock(self) -> int | None:
+        """Wait for the lock; None if who had it has removed the folder."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / _LOCK
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+            os.close(handle)
+        return None
 
 
 def _digest(artifact: Artifact) -> str:

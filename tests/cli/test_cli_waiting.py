@@ -16,10 +16,30 @@ from helvetia.kernel.http.schemas import Deployment
 
 QUEUED = deployment("QUEUED", sha="", message="")
 PATH = "/deployments/0123456789abcdef"
+SERVICE = {
+    "id": "fedcba9876543210",
+    "name": "web",
+    "type": "auto",
+    "source": "/srv/app",
+    "ref": None,
+    "status": "ACTIVE",
+    "status_reason": "",
+    "url": "http://web.localhost:8780",
+    "domains": ["web.localhost"],
+    "sha": "a1b2c3d4e5",
+    "message": "Fix the title",
+    "deployment_id": None,
+    "settings": {},
+    "created_at": "2026-01-01T12:00:00Z",
+}
 
 
 async def _watch(
-    states: list[dict[str, Any]], log: list[dict[str, Any]], *, as_json: bool = False
+    states: list[dict[str, Any]],
+    log: list[dict[str, Any]],
+    *,
+    as_json: bool = False,
+    release: int | None = None,
 ) -> int:
     """Serve the states one after the other, and the log at once, ahead of the states."""
     left = iter(states)
@@ -35,9 +55,8 @@ async def _watch(
         records = [one for one in log if one["seq"] > after]
         return web.json_response({"records": records, "last": len(log), "ended": True})
 
-    async def service_log(request: web.Request) -> web.Response:
-        lines = [record(1, "long ago") | {"time": 1.0}, record(2, "no database") | {"time": 2e9}]
-        return web.json_response({"records": lines, "last": 2, "ended": False})
+    async def service(request: web.Request) -> web.Response:
+        return web.json_response(SERVICE | {"release": release, "instances": []})
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
         response = web.WebSocketResponse()
@@ -50,7 +69,7 @@ async def _watch(
         web.get(PATH, state),
         web.get(f"{PATH}/logs", page),
         web.get(f"{PATH}/logs/follow", socket),
-        web.get("/services/web/logs", service_log),
+        web.get("/services/web", service),
     ]
     async with serving(routes) as lent:
         session = Session(out=Output(as_json=as_json), api=lent.api, address=lent.address)
@@ -62,7 +81,7 @@ LOG = [
     record(1, "Fetching", "fetch"),
     record(2, "\x1b[33mwarning\x1b[0m: old\x07", "build"),
     record(3, "done", "build"),
-    record(4, "✓ live", ""),
+    record(4, "✓ live", "end"),
 ]
 DONE = [("fetch", "git", "SUCCEEDED"), ("build", "procfile", "SUCCEEDED")]
 LIVE = deployment(
@@ -86,7 +105,6 @@ async def test_a_deployment_that_goes_live(capsys: pytest.CaptureFixture[str]) -
         "✓ fetch     2.0 s  git",
         "    warning: old",
         "    done",
-        "    ✓ live",
         "✓ build     2.0 s  procfile",
         "Live: release 3 in 6.0 s",
         "  1,204 requests during the switch, 0 failed; probe 0.8 s, switch 0.1 s",
@@ -123,7 +141,10 @@ async def test_a_build_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-async def test_what_a_sick_version_wrote_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("release", [None, 2])
+async def test_what_answers_after_a_failure_is_told(
+    capsys: pytest.CaptureFixture[str], release: int | None
+) -> None:
     failed = deployment(
         "FAILED",
         ("probe", "kernel", "FAILED"),
@@ -132,13 +153,13 @@ async def test_what_a_sick_version_wrote_is_shown(capsys: pytest.CaptureFixture[
         failed_stage="probe",
         failed_provider="kernel",
     )
-    assert await _watch([failed], []) == 4
-    assert capsys.readouterr().err.splitlines()[-5:] == [
+    end = record(1, "✗ it ended with exit code 3", "end")
+    assert await _watch([failed], [end], release=release) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert told[told.index("✗ probe     2.0 s  kernel") :] == [
         "✗ probe     2.0 s  kernel",
-        "  the last lines of web:",
-        "    no database",
         "✗ Failed in probe (kernel): it ended with exit code 3",
-        "  the version before was not touched",
+        *(["  release 2 goes on answering"] if release else []),
     ]
 
 

@@ -122,7 +122,9 @@ class SlowSite:
 
     def commit(self, version: str) -> str:
         """Commit a version and return its SHA."""
-        build = _BUILD.replace("STARTED", repr(str(self._started))).replace("GO", repr(str(self._go)))
+        build = _BUILD.replace("STARTED", repr(str(self._started))).replace(
+            "GO", repr(str(self._go))
+        )
         return self.repository.commit(version, {"build.py": build, "version": version})
 
     def let_go(self) -> None:

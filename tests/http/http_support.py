@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import AsyncIterator
@@ -97,10 +98,13 @@ class Answer:
     @classmethod
     async def read(cls, response: aiohttp.ClientResponse) -> Answer:
         raw = await response.read()
-        is_json = "json" in response.headers.get("Content-Type", "")
+        is_json = raw and "json" in response.headers.get("Content-Type", "")
         return cls(
-            response.url.raw_path, response.status, response.headers, raw, await response.json(content_type=None)
-            if is_json and raw else None,
+            path=response.url.raw_path,
+            status=response.status,
+            headers=response.headers,
+            raw=raw,
+            json=json.loads(raw) if is_json else None,
         )
 
     def fields(self) -> set[str]:
@@ -218,15 +222,11 @@ def noise(size: int) -> bytes:
     return b"\x1f\x8b" + os.urandom(size - 2)
 
 
-
-
 async def sign_in(world: World, subject: str = "anna", **more: str) -> tuple[str, Session]:
     """Sign in by the form; return the cookie header and the session."""
     headers = {"Origin": world.url}
     form = {"subject": subject, **more}
-    answer = await world.call(
-        "POST", "/auth/form/complete", who=None, data=form, headers=headers
-    )
+    answer = await world.call("POST", "/auth/form/complete", who=None, data=form, headers=headers)
     assert answer.status == 303, answer.raw
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     session = await Session.get(digest=digest(cookie.partition("=")[2]))

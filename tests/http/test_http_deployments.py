@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from http_support import World, make_deployment, make_release, make_service
 
 from helvetia.kernel.models import (
     Deployment,
@@ -14,7 +15,6 @@ from helvetia.kernel.models import (
     StageStatus,
     utcnow,
 )
-from http_support import World, make_deployment, make_release, make_service
 
 PATH = "/api/v1/services/web/deployments"
 

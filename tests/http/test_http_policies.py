@@ -6,12 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
-
-from helvetia.kernel.http.access import Policy
-from helvetia.kernel.http.app import endpoints
-from helvetia.kernel.http.routing import Endpoint, Resource
-from helvetia.kernel.models import Deployment, Desired, Domain, Release, Service, Token
 from http_support import (
     PEOPLE,
     Answer,
@@ -21,6 +15,12 @@ from http_support import (
     make_release,
     make_service,
 )
+from pydantic import TypeAdapter
+
+from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.app import endpoints
+from helvetia.kernel.http.routing import Endpoint, Resource
+from helvetia.kernel.models import Deployment, Desired, Domain, Release, Service, Token
 
 
 @dataclass(frozen=True)

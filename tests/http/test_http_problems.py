@@ -7,9 +7,9 @@ import gzip
 from typing import Any
 
 import pytest
+from http_support import World, make_service
 
 from helvetia.kernel.http.schemas import Problem
-from http_support import World, make_service
 
 NEW = {"name": "web", "source": "https://git.example/app.git"}
 
@@ -34,7 +34,7 @@ NEW = {"name": "web", "source": "https://git.example/app.git"}
         ({**NEW, "environment": {"A": "\u0000"}}, {"environment.A"}, "NUL"),
         ({**NEW, "environment": {"PORT": "1"}}, {"environment.PORT"}, "set by the platform"),
         ({**NEW, "settings": {"limits": {"cpu": -1}}}, {"settings.limits.cpu"}, "at least 0"),
-        ({**NEW, "settings": {"limits": {"cpu": 1e999}}}, {"body"}, ""),
+        ({**NEW, "settings": {"limits": {"cpu": 1e999}}}, {"settings.limits.cpu"}, "at most"),
         ({**NEW, "settings": {"health": {"path": "x"}}}, {"settings.health.path"}, "begins with /"),
         (
             {**NEW, "settings": {"health": {"expected": "ok"}}},
@@ -48,10 +48,6 @@ async def test_a_wrong_value_is_named(
     world: World, body: Any, fields: set[str], words: str
 ) -> None:
     answer = await world.post("/api/v1/services", body)
-    if fields == {"body"} and not words:
-        # Python writes Infinity, which is no JSON.
-        assert (answer.status, answer.json["code"]) == (400, "bad-request")
-        return
     assert answer.status == 422
     problem = Problem.model_validate(answer.json)
     assert {one.field for one in problem.errors} == fields

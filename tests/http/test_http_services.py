@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from http_support import World, archive, make_deployment, make_release, make_service
 
 from helvetia.kernel import environment
 from helvetia.kernel.models import (
@@ -19,7 +20,6 @@ from helvetia.kernel.models import (
     Service,
     Team,
 )
-from http_support import World, make_deployment, make_release, make_service
 
 NEW = {"name": "web", "source": "https://git.example/app.git"}
 
@@ -257,7 +257,20 @@ async def test_plugins_and_checks_are_listed(world: World) -> None:
     )
 
 
-async def test_a_plan_of_an_operators_folder(world: World, tmp_path: Path) -> None:
-    answer = await world.post("/api/v1/plans", {"source": str(tmp_path)}, who="owner")
+async def test_a_plan_explains_and_keeps_nothing(world: World) -> None:
+    data = archive(index__html="hello")
+    headers = {"Content-Type": "application/gzip"}
+    upload = await world.call("POST", "/api/v1/uploads", data=data, headers=headers)
+    plan = await world.post("/api/v1/plans", upload.json)
+    assert plan.status == 200, plan.raw
+    done_by = {stage["stage"]: stage["provider"] for stage in plan.json["stages"]}
+    assert (done_by["fetch"], done_by["build"]) == ("upload", "static")
+    assert all(stage["reason"] for stage in plan.json["stages"])
+    assert list(world.platform.folder("work").iterdir()) == []
+
+
+async def test_a_plan_of_a_folder_is_for_operators(world: World, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("a file of the machine")
+    answer = await world.post("/api/v1/plans", {"source": str(tmp_path)})
     assert answer.status in (409, 422)
-    assert str(tmp_path) not in (answer.json["hint"])
+    assert answer.json["code"] in ("no-provider", "invalid-input", "source-failed")

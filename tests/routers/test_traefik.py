@@ -178,7 +178,7 @@ async def test_a_switch_that_traefik_refuses_is_undone(
         '{"servers": [{"url": "http://127.0.0.1:1"}]}}}}}'
     )
     newer = make_route(await start_app("newer"), release="rel-2", generation=2)
-    with pytest.raises(ActivationFailed, match=r"svc-1\.rel-2"):
+    with pytest.raises(ActivationFailed, match="did not confirm"):
         await router.activate(newer)
     assert list(await router.routes()) == [former]
     assert await fetch(kernel) == (200, "former")
@@ -219,11 +219,11 @@ async def test_a_switch_given_up_at_any_moment_is_all_or_nothing(
     in_force = make_route(apps["A"], release="A", generation=0)
     await router.activate(in_force)
     given_up = 0
-    for number in range(1, 41):
+    for number in range(1, 121):
         name = "B" if in_force.release_id == "A" else "A"
         newer = make_route(apps[name], release=name, generation=number)
         try:
-            async with asyncio.timeout(number / 2000):
+            async with asyncio.timeout(number % 24 / 2000):
                 await router.activate(newer)
             in_force = newer
         except TimeoutError:

@@ -63,9 +63,11 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
         except TimeoutError:
             raise TooSlow(f"nothing came for {_SILENCE_SECONDS:g} s") from None
         if not chunk:
-            return
+            break
         if len(begun) < len(_GZIP):
             begun += chunk[: len(_GZIP)]
             if not _GZIP.startswith(begun[: len(_GZIP)]):
-                raise InvalidInput("archive", "is not a tar.gz")
+                break
         yield chunk
+    if begun[: len(_GZIP)] != _GZIP:
+        raise InvalidInput("archive", "is not a tar.gz")

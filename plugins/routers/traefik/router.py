@@ -161,7 +161,7 @@ class TraefikRouter(Router):
             said = await self._child.errors_since(began)
             raise ActivationFailed(
                 f"Traefik did not confirm the switch: {doubt}" + (f" ({said})" if said else ""),
-                hint="the former route was put back; see in the plugin's check if Traefik runs",
+                hint="nothing was switched; deploy again once Traefik is well",
             )
 
     async def _take_away(self, service_id: str) -> str:
@@ -169,8 +169,13 @@ class TraefikRouter(Router):
         if await asyncio.to_thread(read, path) is None:
             return await _settled(lambda: self._api.doubt_gone(service_id), seconds)
         version = config.new_version()
-        async with self._staged(config.cover(service_id, version)) as (ready,):
-            os.replace(ready, path)
+        try:
+            async with self._staged(config.cover(service_id, version)) as (ready,):
+                os.replace(ready, path)
+        except ActivationFailed:
+            # A full disk must not keep a route alive.
+            path.unlink(missing_ok=True)
+            return await _settled(lambda: self._api.doubt_gone(service_id), seconds)
         return await self._uncover(service_id, version, seconds)
 
     async def _uncover(self, service_id: str, version: int, seconds: float) -> str:

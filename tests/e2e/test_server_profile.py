@@ -1,0 +1,95 @@
+"""Control plane and workers as processes of their own, on PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .harness import Installation, Repository, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
+
+
+class Cluster(Installation):
+    """One control plane and any number of workers on one database."""
+
+    def __init__(self, home: Path, database_url: str) -> None:
+        super().__init__(home)
+        self.database_url = database_url
+        self.parts: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        quick = {"HELVETIA_LEASE_SECONDS": "3"}
+        return {**super().environment, "DATABASE_URL": self.database_url, **quick}
+
+    def start(self, command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            part = subprocess.Popen(
+                [self.helvetia, command],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.parts.append(part)
+        return part
+
+    def is_ready(self) -> bool:
+        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
+
+    def tear_down(self) -> None:
+        for part in self.parts:
+            part.kill()
+            part.wait()
+        super().tear_down()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path / "home", database_url)
+    try:
+        cluster.start("web")
+        until("the control plane is ready", cluster.is_ready, seconds=60)
+        yield cluster
+    finally:
+        cluster.tear_down()
+
+
+def test_a_worker_takes_over_from_a_killed_one(cluster: Cluster, repository: Repository) -> None:
+    go = cluster.home.parent / "go"
+    build = (
+        "import pathlib, time\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.05)\n"
+        "pathlib.Path('out').mkdir(exist_ok=True)\n"
+        "pathlib.Path('out/index.html').write_text('built')\n"
+    )
+    repository.commit("Build slowly", {"build.py": build, "index.html": "not built"})
+    first = cluster.start("worker")
+    deploy = ["deploy", str(repository.folder), "--name", "slow", "--no-wait", "--type", "static"]
+    cluster.run(*deploy, "--set", "build_command=python3 build.py", "--set", "output=out")
+    until("the build runs", lambda: _stage(cluster, "build") == "RUNNING", seconds=60)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    cluster.start("worker")
+    go.touch()
+    until("the deployment is live", lambda: _newest(cluster)["status"] == "LIVE", seconds=90)
+    assert cluster.get("slow.localhost")[:2] == (200, b"built")
+    assert len(cluster.json("deployments", "slow")) == 1
+    log = cluster.run("logs", "slow", "--build").stdout
+    assert "attempt 2" in log
+
+
+def _newest(cluster: Cluster) -> dict[str, Any]:
+    newest: dict[str, Any] = cluster.json("deployments", "slow")[0]
+    return newest
+
+
+def _stage(cluster: Cluster, name: str) -> str:
+    stages = {stage["name"]: stage["status"] for stage in _newest(cluster)["stages"]}
+    return str(stages.get(name, ""))
