@@ -21,6 +21,7 @@ _PASSED_PREFIXES = (
     "PIP_", "UV_", "NPM_CONFIG_", "SSL_CERT", "NODE_EXTRA_CA", "REQUESTS_CA", "CURL_CA", "GIT_SSL",
 )  # fmt: skip
 _LEFTOVER_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
@@ -68,18 +69,25 @@ async def run_command(
         _copy(process.stdout, "stdout", log), _copy(process.stderr, "stderr", log)
     )
     try:
-        code = await process.wait()
-        # What the program left running in its group would hold the pipes open for ever.
+        code = await _ended(process)
+        # What the program left running would hold the pipes open for ever.
         _kill_group(process.pid)
         await asyncio.wait([readers], timeout=_LEFTOVER_SECONDS)
         return code
     except BaseException:
         _kill_group(process.pid)
         # Shielded: a second cancel must not leave a zombie.
-        await asyncio.shield(process.wait())
+        await asyncio.shield(_ended(process))
         raise
     finally:
         readers.cancel()
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Wait for the program alone: `Process.wait` waits for all that inherited its pipes, too."""
+    while process.returncode is None:
+        await asyncio.sleep(_LOOK_SECONDS)
+    return process.returncode
 
 
 def _kill_group(pid: int) -> None:

@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from . import repairs
 from .contracts.router import Route, Router
 from .contracts.runtime import InstanceStatus as Seen
-from .contracts.runtime import Observation
 from .domains import hostnames
-from .errors import HelvetiaError
+from .errors import HelvetiaError, NeverHealthy
 from .models import (
     Deployment,
     DeploymentStatus,
@@ -26,6 +25,7 @@ from .models import (
     ServiceStatus,
     utcnow,
 )
+from .pipeline.instances import ENDED, observe
 from .pipeline.lease import LeaseLost, ServiceLease
 from .platform import Platform
 from .providers import Entry, plugin_call
@@ -42,6 +42,7 @@ class Reconciler:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._repairs: dict[str, asyncio.Task[None]] = {}
+        self._doubted: set[str] = set()
 
     async def once(self) -> None:
         """Look at everything once; repairs go on beside."""
@@ -71,32 +72,42 @@ class Reconciler:
         await self.settled()
 
     async def _look(self, service: Service, route: Route | None, router: Entry[Router]) -> None:
+        found = await self._find(service, route)
+        if await self._needed(found) is not None:
+            task = asyncio.create_task(self._repair(service, router))
+            self._repairs[service.id] = task
+        elif service.desired is Desired.RUNNING and service.live_release_id is not None:
+            await self._report(found)
+
+    async def _find(self, service: Service, route: Route | None) -> Findings:
         rows = await Instance.filter(service_id=service.id)
         live = [row for row in rows if row.status is InstanceStatus.LIVE]
-        found = Findings(
+        return Findings(
             service=service,
             live=live,
             left=[row for row in rows if row.status is not InstanceStatus.LIVE],
-            seen={row.id: await self._observe(row) for row in live},
+            seen={row.id: await observe(self._platform, row) for row in live},
             route=route,
+            doubted=service.id in self._doubted,
         )
+
+    async def _needed(self, found: Findings) -> _Repair | None:
+        """Return what must be done, None if all is as it should be."""
+        service = found.service
+        anything = bool(found.live or found.left or found.route)
         if service.desired is Desired.DELETED:
-            self._begin(found, router, repairs.delete)
-        elif service.desired is Desired.STOPPED:
-            if rows or route or service.status is not ServiceStatus.STOPPED:
-                self._begin(found, router, repairs.stop)
-        elif service.live_release_id is None:
-            if rows:
-                self._begin(found, router, repairs.remove_left)
-        elif await self._differs(found):
-            self._begin(found, router, repairs.restore)
-        else:
-            await self._report(found)
+            return repairs.delete
+        if service.desired is Desired.STOPPED:
+            is_told = service.status is ServiceStatus.STOPPED
+            return repairs.stop if anything or not is_told else None
+        if service.live_release_id is None:
+            return repairs.remove_left if anything else None
+        return repairs.restore if found.doubted or await self._differs(found) else None
 
     async def _differs(self, found: Findings) -> bool:
         if found.left or not found.live or found.route is None:
             return True
-        if any(seen.status in (Seen.GONE, Seen.EXITED) for seen in found.seen.values()):
+        if any(seen.status in ENDED for seen in found.seen.values()):
             return True
         wanted = await hostnames(found.service, self._platform.domain)
         addresses = {(backend.host, backend.port) for backend in found.route.backends}
@@ -116,11 +127,6 @@ class Reconciler:
                 reason = f"restarting: {seen.reason}"
         await _set_status(found.service, status, reason)
 
-    async def _observe(self, row: Instance) -> Observation:
-        runtime = self._platform.providers.runtimes.get(row.runtime)
-        async with plugin_call(runtime.plugin, f"{runtime.name}.observe", 10):
-            return await runtime.provider.observe(row.id)
-
     async def _routes(self, router: Entry[Router]) -> Sequence[Route]:
         async with plugin_call(router.plugin, f"{router.name}.routes", 30):
             return await router.provider.routes()
@@ -128,12 +134,7 @@ class Reconciler:
     def _is_held(self, service: Service) -> bool:
         return service.lease_until is not None and service.lease_until > utcnow()
 
-    def _begin(self, found: Findings, router: Entry[Router], repair: _Repair) -> None:
-        service = found.service
-        self._repairs[service.id] = asyncio.create_task(self._repair(found, router, repair))
-
-    async def _repair(self, found: Findings, router: Entry[Router], repair: _Repair) -> None:
-        service = found.service
+    async def _repair(self, service: Service, router: Entry[Router]) -> None:
         try:
             lease = await ServiceLease.acquire(
                 service.id,
@@ -143,19 +144,35 @@ class Reconciler:
             if lease is None:
                 return
             async with lease.kept():
-                # Looked at before the lease was had: a deployment may have come in between.
-                fresh = await Service.get(id=service.id)
-                if fresh.generation == service.generation and fresh.desired is service.desired:
-                    await repair(self._platform, lease, found, router)
+                await self._repair_leased(lease, router)
         except LeaseLost:
             _log.info("service %s has another master now", service.name)
+        except repairs.BrokenOff:
+            _log.info("the repair of service %s makes way", service.name)
         except HelvetiaError as error:
+            if isinstance(error, NeverHealthy):
+                # Its process runs on: without this the next look would find nothing wrong.
+                self._doubted.add(service.id)
             _log.warning("service %s: %s", service.name, error)
             await _set_status(service, ServiceStatus.FAILED, error.message)
         except Exception:
             _log.exception("repair of service %s", service.name)
         finally:
             self._repairs.pop(service.id, None)
+
+    async def _repair_leased(self, lease: ServiceLease, router: Entry[Router]) -> None:
+        """Look again, now that nobody else changes anything, and repair what is found."""
+        service = await Service.get_or_none(id=lease.service_id)
+        if service is None:
+            return
+        running = Deployment.filter(service_id=service.id, status=DeploymentStatus.RUNNING)
+        if service.desired is Desired.RUNNING and await running.exists():
+            return
+        routes = {route.service_id: route for route in await self._routes(router)}
+        found = await self._find(service, routes.get(service.id))
+        if repair := await self._needed(found):
+            await repair(self._platform, lease, found, router)
+            self._doubted.discard(service.id)
 
 
 async def _set_status(service: Service, status: ServiceStatus, reason: str) -> None:

@@ -8,8 +8,10 @@ import shutil
 import time
 from pathlib import Path
 
+from .commands import kill_owned
 from .errors import HelvetiaError
 from .models import Deployment, DeploymentStatus, Instance, Release, Service
+from .pipeline.run import owner_mark
 from .platform import Platform
 from .providers import plugin_call
 
@@ -18,8 +20,12 @@ _log = logging.getLogger(__name__)
 
 
 def clear_workspaces(platform: Platform) -> None:
-    """Remove the folders of attempts that a dead process left. Only where no other works."""
-    shutil.rmtree(platform.home / "work", ignore_errors=True)
+    """Remove the attempts that a dead process left, programs first. Only where no other works."""
+    work = platform.folder("work")
+    for folder in list(work.iterdir()):
+        deployment_id = folder.name.partition(".")[0]
+        kill_owned(owner_mark(platform, deployment_id))
+    shutil.rmtree(work, ignore_errors=True)
 
 
 async def collect_artifacts(platform: Platform) -> None:

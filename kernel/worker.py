@@ -15,6 +15,7 @@ from .duties import has_duty, lay_down
 from .jobs import Jobs, LocalBroker
 from .models import Deployment, DeploymentStatus, utcnow
 from .pipeline.running import Runner
+from .pipeline.workspaces import collect_workspaces
 from .platform import Platform
 from .reconcile import Reconciler
 from .tidying import collect_artifacts, collect_uploads
@@ -39,10 +40,12 @@ class Worker:
         self._reconciler = Reconciler(platform)
         self._collector = Collector(platform)
         self._tidied = time.monotonic()
+        self._prolong_at = 0.0
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to work."""
+        await collect_workspaces(self._platform)
         await self._jobs.start()
         self._loops = [
             asyncio.create_task(_forever(self._reap, _REAP_SECONDS)),
@@ -79,7 +82,12 @@ class Worker:
             await self._jobs.ring(str(deployment_id))
 
     async def _has_duty(self) -> bool:
-        return await has_duty(_DUTY, owner=self._platform.worker, seconds=_DUTY_SECONDS)
+        """Tell whether the duty is ours; it is prolonged long before it ends, not at each look."""
+        now = time.monotonic()
+        if now >= self._prolong_at:
+            mine = await has_duty(_DUTY, owner=self._platform.worker, seconds=_DUTY_SECONDS)
+            self._prolong_at = now + _DUTY_SECONDS / 3 if mine else 0.0
+        return self._prolong_at > 0
 
     async def _look_after(self) -> None:
         if not await self._has_duty():

@@ -18,6 +18,8 @@ from .rendering import Cell, clean, columns
 if TYPE_CHECKING:
     from helvetia.kernel.errors import HelvetiaError
 
+Document = BaseModel | Mapping[str, object]
+
 _OK, _BAD = ("✓", "green"), ("✗", "red")
 
 
@@ -52,7 +54,7 @@ class Output:
         """Whether somebody looks at the progress."""
         return self._progress.is_terminal
 
-    def json(self, value: BaseModel | Mapping[str, object] | Sequence[BaseModel]) -> None:
+    def json(self, value: Document | Sequence[Document]) -> None:
         """Print one JSON document."""
         self._write_json(_plain(value), indent=2)
 

@@ -40,7 +40,7 @@ def list_(as_json: Json = False) -> None:
     out = Output(as_json=as_json)
     found = list(load_plugins(default_home()))
     if as_json:
-        out.json({"items": [_document(plugin) for plugin in found], "next": None})
+        out.json([_document(plugin) for plugin in found])
         return
     rows: list[list[Cell]] = [
         [

@@ -7,10 +7,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import deploying, doctor, environment, listing, logs, plugins, serve, services, tokens
+from . import (
+    deploying,
+    doctor,
+    environment,
+    listing,
+    logs,
+    plugins,
+    scaffold,
+    serve,
+    services,
+    tokens,
+)
 from .running import PANELS
 
-_PARTS = (serve, deploying, listing, logs, services, environment, plugins, tokens, doctor)
+_PARTS = (
+    serve, deploying, listing, logs, services, environment, plugins, scaffold, tokens, doctor,
+)  # fmt: skip
 
 
 _LONGEST_SUMMARY = 200

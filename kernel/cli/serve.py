@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -159,7 +159,8 @@ async def _unless(ending: Ending, work: Coroutine[None, None, None]) -> None:
     import asyncio
 
     task = asyncio.create_task(work)
-    await asyncio.wait([task, ending], return_when=asyncio.FIRST_COMPLETED)
+    both: tuple[asyncio.Future[Any], ...] = (task, ending)
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():
         task.cancel()
     await asyncio.wait([task])
@@ -189,10 +190,10 @@ async def _welcome(server: Server, out: Output) -> None:
     if server.first_run:
         out.note("  first sign-in      ", server.first_run, ("  (once, within an hour)", "dim"))
     if await Service.filter(desired=Desired.RUNNING).exclude(live_release_id=None).exists():
-        await _wait_for_services(out)
+        await _wait_for_services(out, f"{platform.domain}:{port}")
 
 
-async def _wait_for_services(out: Output) -> None:
+async def _wait_for_services(out: Output, edge: str) -> None:
     """Say which services are back; each is observed, not assumed."""
     import asyncio
     import time
@@ -212,7 +213,8 @@ async def _wait_for_services(out: Output) -> None:
                 if service.status in settled:
                     told.add(service.id)
                     reason = f"  {service.status_reason}" if service.status_reason else ""
-                    out.note(f"  {service.name:<18} {service.status.value}{reason}")
+                    url = f"http://{service.name}.{edge}"
+                    out.note(f"  {service.name:<18} {service.status.value}  {url}{reason}")
             working(f"bringing back {', '.join(s.name for s in waiting)}")
             await asyncio.sleep(0.2)
 

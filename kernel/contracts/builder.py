@@ -51,7 +51,8 @@ class BuildContext:
         cache: a folder kept from build to build of this service.
         settings: what `detect` found, overridden by what the service sets.
         environment: the service's variables that a build may see.
-        limits: what the build may use; `run` enforces what it can.
+        limits: what the service's instances may use; a builder that builds in isolation gives
+            the build as much. `run` itself enforces none of them, only the time.
     """
 
     service_id: str

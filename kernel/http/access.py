@@ -37,6 +37,7 @@ from helvetia.kernel.models import (
     utcnow,
 )
 
+from .bodies import read_form
 from .cookies import session_value
 from .origin import require_same_origin
 
@@ -154,11 +155,8 @@ async def require_csrf(request: web.Request, caller: Caller) -> None:
         return
     require_same_origin(request)
     given = request.headers.get("X-CSRF-Token")
-    if given is None and request.content_type in (
-        "application/x-www-form-urlencoded", "multipart/form-data"
-    ):  # fmt: skip
-        field = (await request.post()).get("csrf_token")
-        given = field if isinstance(field, str) else None
+    if given is None:
+        given = (await read_form(request)).get("csrf_token")
     if not hmac.compare_digest(
         (given or "").encode(errors="replace"), caller.session.csrf.encode()
     ):

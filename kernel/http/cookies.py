@@ -48,7 +48,14 @@ def forget_session(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def keep_next(request: web.Request, response: web.StreamResponse, path: str) -> None:
-    """Remember where to go after the sign-in, which may lead over other sites."""
+    """Remember where to go after the sign-in, which may lead over other sites.
+
+    `/` is where it goes anyway; it only makes an earlier place forgotten.
+    """
+    if path == "/":
+        if _NEXT in request.cookies:
+            forget_next(response)
+        return
     response.set_cookie(
         _NEXT,
         path,

@@ -44,6 +44,17 @@ def require_same_origin(request: web.Request) -> None:
     # A page that sends no referrer has the origin `null`, but still says that the site is ours.
     if origin == "null" and site == "same-origin":
         return
+    if origin is not None:
+        require_own_origin(request)
+
+
+def require_own_origin(request: web.Request) -> None:
+    """Refuse an `Origin` that is not ours; for WebSockets, where it is all that browsers tell.
+
+    Raises:
+        Forbidden: it is another.
+    """
+    origin = request.headers.get("Origin")
     if origin is not None and origin.lower() != own_origin(request):
         raise Forbidden(_ELSEWHERE)
 

@@ -19,9 +19,14 @@ from .origin import local_path
 
 def mount(app: web.Application, platform: Platform) -> None:
     """Add the pages of all plugins; one that cannot be added puts its plugin into quarantine."""
+    taken = {(r.method, r.resource.canonical) for r in app.router.routes() if r.resource}
     for plugin, page in platform.plugins.collect("helvetia_pages", Page, kernel=platform):
         handler = _guarded(platform, plugin, page)
         try:
+            # aiohttp compares with the last resource only: a taken path would be shadowed.
+            if (page.method, page.path) in taken:
+                raise ValueError("the path is taken")
+            taken.add((page.method, page.path))
             if page.method == "GET":
                 app.router.add_get(page.path, handler)
             else:

@@ -6,7 +6,7 @@ import html
 import logging
 from http import HTTPStatus
 
-from aiohttp import ClientError, web
+from aiohttp import web
 from aiohttp.web_exceptions import HTTPError
 from pydantic import ValidationError
 
@@ -68,8 +68,6 @@ def to_problem(error: Exception, request_id: str) -> Problem:
     if isinstance(error, HTTPError):
         code, message = _MESSAGES.get(error.status, ("http-error", error.reason.lower()))
         return _problem(error.status, code, message)
-    if isinstance(error, (ClientError, ConnectionError)):
-        return _problem(400, BadRequest.code, "the body was cut off")
     return _problem(
         500,
         "internal",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import ETag, web
@@ -14,13 +12,11 @@ from pydantic import BaseModel
 from helvetia.kernel.errors import Forbidden, InvalidInput
 
 from .access import CALLER, Caller, admit, load_deployment, load_service, require_role
+from .bodies import read_json
 from .context import CONTEXT, Call
-from .origin import require_same_origin
-from .problems import TooSlow, UnsupportedMedia
+from .origin import require_own_origin
 from .routing import Endpoint, Reply
 
-_BODY_SECONDS = 30.0
-_NUL = "\0"
 _CACHE = "private, no-cache"
 
 
@@ -35,7 +31,7 @@ def make_handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.St
         if endpoint.query is not None:
             arguments["query"] = _query(request, endpoint.query)
         if endpoint.body is not None:
-            arguments["body"] = await _body(request, endpoint.body)
+            arguments["body"] = await read_json(request, endpoint.body)
         call = Call(
             request=request,
             context=request.app[CONTEXT],
@@ -48,22 +44,10 @@ def make_handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.St
     return handle
 
 
-def refuse_encoding(request: web.Request) -> None:
-    """Refuse packed bodies: a small one can unpack to a very large one.
-
-    Raises:
-        UnsupportedMedia: the body is packed.
-    """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia(
-            "the body has a content encoding", hint="send it without Content-Encoding"
-        )
-
-
 async def _admit(request: web.Request, endpoint: Endpoint) -> tuple[Caller | None, dict[str, Any]]:
     """Pass the choke point, and load what the path names."""
     if endpoint.websocket:
-        require_same_origin(request)
+        require_own_origin(request)
     caller = await admit(request, endpoint.policy)
     role = endpoint.policy.role
     if caller is None or role is None:
@@ -88,39 +72,6 @@ def _query(request: web.Request, model: type[BaseModel]) -> BaseModel:
             raise InvalidInput(name, "is given twice")
         given[name] = value
     return model.model_validate(given)
-
-
-async def _body(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    refuse_encoding(request)
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            raw = await request.read()
-    except TimeoutError:
-        raise TooSlow(f"the body did not come within {_BODY_SECONDS:g} s") from None
-    if not raw:
-        return model.model_validate({})
-    if request.content_type != "application/json":
-        raise UnsupportedMedia("the body must be JSON", hint="send Content-Type: application/json")
-    body = model.model_validate_json(raw)
-    # Databases do not take it, programs of tenants neither.
-    if b"\\u0000" in raw:
-        for path in _with_nul(json.loads(raw)):
-            raise InvalidInput(path or "body", "cannot hold NUL")
-    return body
-
-
-def _with_nul(value: object, path: str = "") -> Iterator[str]:
-    if isinstance(value, str) and _NUL in value:
-        yield path
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            below = f"{path}.{name}".lstrip(".").replace(_NUL, "")
-            if _NUL in name:
-                yield below
-            yield from _with_nul(item, below)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _with_nul(item, f"{path}.{index}".lstrip("."))
 
 
 def _answer(request: web.Request, endpoint: Endpoint, result: Any) -> web.StreamResponse:

@@ -14,6 +14,7 @@ from helvetia.kernel.contracts.builder import BuildContext
 from helvetia.kernel.contracts.pipeline import StageContext
 from helvetia.kernel.contracts.source import Revision, SourceAddress
 from helvetia.kernel.errors import BuildFailed
+from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import Deployment, Release, Service
 from helvetia.kernel.providers import plugin_call
 
@@ -42,6 +43,7 @@ async def fetch_stage(run: Run) -> str:
     run.revision = revision = await fetch(
         platform, source, address, folder=folder, log=run.log, revision=known
     )
+    failpoint("fetch:checked-out")
     async with run.lease.fenced():
         await Deployment.filter(id=deployment.id).update(
             sha=revision.sha, message=revision.message[:2000], author=revision.author[:320]
@@ -100,6 +102,7 @@ async def build_stage(run: Run) -> str:
         builder.plugin, f"{builder.name}.build", run.platform.options.stage_timeout_seconds
     ):
         run.artifact = await builder.provider.build(context)
+    failpoint("build:built")
     if run.artifact.kind != run.choice.kind:
         raise BuildFailed(f"{builder.name} made {run.artifact.kind}, not {run.choice.kind}")
     return ", ".join(f"{name} {value}" for name, value in run.artifact.facts.items())
@@ -131,6 +134,7 @@ async def push_stage(run: Run) -> str:
         registry.plugin, f"{registry.name}.push", run.platform.options.stage_timeout_seconds
     ):
         reference = await registry.provider.push(run.artifact, run.service.id, run.log)
+    failpoint("push:pushed")
     router = await choose_router(run.platform, run.pins)
     await make_release(
         run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel.models import Service, utcnow
+
+_log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
@@ -52,24 +55,52 @@ class ServiceLease:
         until = utcnow() + timedelta(seconds=self.seconds)
         return bool(await self._mine().update(lease_until=until))
 
+    async def confirm(self) -> None:
+        """Make sure to be the master before something is done that no transaction guards.
+
+        Raises:
+            LeaseLost: somebody else is.
+        """
+        if not await self.renew():
+            raise LeaseLost(self.service_id)
+
     async def release(self) -> None:
         """Give the lease back."""
         await self._mine().update(lease_owner=None, lease_until=None)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Renew the lease while the block runs, and give it back afterwards."""
+        """Renew the lease while the block runs, and give it back afterwards.
+
+        Raises:
+            LeaseLost: somebody else became the master; the block was cancelled because of it.
+        """
+        holder = asyncio.current_task()
+        assert holder is not None
+        lost = False
 
         async def keep() -> None:
-            while await self.renew():
+            nonlocal lost
+            while not lost:
                 await asyncio.sleep(self.seconds / 3)
+                try:
+                    lost = not await self.renew()
+                except Exception:
+                    # Nobody can take it over either while the database is away.
+                    _log.exception("lease of service %s", self.service_id)
+            holder.cancel()
 
-        task = asyncio.create_task(keep())
+        keeping = asyncio.create_task(keep())
         try:
-            yield
-        finally:
-            task.cancel()
-            await self.release()
+            try:
+                yield
+            finally:
+                keeping.cancel()
+                await self.release()
+        except asyncio.CancelledError:
+            if lost and not holder.uncancel():
+                raise LeaseLost(self.service_id) from None
+            raise
 
     @asynccontextmanager
     async def fenced(self) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from helvetia.kernel.contracts.router import Router
 from helvetia.kernel.contracts.runtime import Runtime
 from helvetia.kernel.contracts.source import Revision, Source, SourceAddress
 from helvetia.kernel.errors import NoProvider, PluginError
+from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.providers import Entry, Family, plugin_call
 
@@ -220,6 +221,7 @@ async def fetch(
     if revision is None:
         async with plugin_call(source.plugin, f"{source.name}.resolve", seconds):
             revision = await source.provider.resolve(address)
+        failpoint("fetch:resolved")
     async with plugin_call(source.plugin, f"{source.name}.checkout", seconds):
         await source.provider.checkout(address, revision, folder, log)
     return revision

@@ -10,6 +10,7 @@ import aiohttp
 from helvetia.kernel.contracts.health import HealthCheck
 from helvetia.kernel.contracts.runtime import Instance, InstanceStatus, Observation, Runtime
 from helvetia.kernel.errors import NeverHealthy
+from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.providers import Entry, plugin_call
 
 _ENDED = (InstanceStatus.EXITED, InstanceStatus.GONE, InstanceStatus.CRASH_LOOP)
@@ -23,15 +24,23 @@ class Prober:
         instance: what to probe.
         check: how.
         hostname: the Host header, since many apps refuse unknown hosts.
+        what: whom a failure is told of.
     """
 
     def __init__(
-        self, runtime: Entry[Runtime], instance: Instance, *, check: HealthCheck, hostname: str
+        self,
+        runtime: Entry[Runtime],
+        instance: Instance,
+        *,
+        check: HealthCheck,
+        hostname: str,
+        what: str = "the new version",
     ) -> None:
         self._runtime = runtime
         self._instance = instance
         self._check = check
         self._hostname = hostname
+        self._what = what
         self._last = "was not probed"
 
     async def wait(self) -> float:
@@ -46,6 +55,7 @@ class Prober:
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as client:
             while True:
                 in_a_row = in_a_row + 1 if await self._once(client) else 0
+                failpoint("probe:probed")
                 if in_a_row >= self._check.successes:
                     return time.monotonic() - began
                 if in_a_row == 0:
@@ -89,20 +99,27 @@ class Prober:
     async def _give_up_if_hopeless(self, began: float) -> None:
         seen = await self._observe()
         if seen.status in _ENDED:
-            raise NeverHealthy(f"the new version {seen.reason or seen.status.value}")
+            raise NeverHealthy(f"{self._what} {seen.reason or seen.status.value}")
         waited = time.monotonic() - began
         if waited < self._check.grace_seconds:
             return
-        hint = ""
-        if seen.listening and self._instance.port not in seen.listening:
-            ports = ", ".join(map(str, seen.listening))
-            hint = f"it listens on port {ports}; it must listen on the port in the variable PORT"
-        elif self._check.path:
-            hint = "set the health check's path and expected statuses, or give it more time"
         raise NeverHealthy(
-            f"the new version was not healthy within {self._check.grace_seconds:g} s: {self._last}",
-            hint=hint,
+            f"{self._what} was not healthy within {self._check.grace_seconds:g} s: {self._last}",
+            hint=self._hint(seen),
         )
+
+    def _hint(self, seen: Observation) -> str:
+        if seen.listening == ():
+            return (
+                "it listens on no port; it must listen on the port in the variable PORT, "
+                "or be given more time"
+            )
+        if seen.listening is not None and self._instance.port not in seen.listening:
+            ports = ", ".join(map(str, seen.listening))
+            return f"it listens on port {ports}; it must listen on the port in the variable PORT"
+        if self._check.path:
+            return "set the health check's path and expected statuses, or give it more time"
+        return ""
 
     async def _observe(self) -> Observation:
         async with plugin_call(self._runtime.plugin, f"{self._runtime.name}.observe", 30):

@@ -9,6 +9,7 @@ from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
 from helvetia.kernel.errors import Conflict, InvalidInput, NotFound
+from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
     Deployment,
     DeploymentStatus,
@@ -87,6 +88,7 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
         )
         await Service.filter(id=service.id).update(desired=Desired.RUNNING)
         await _supersede(service, deployment)
+        failpoint("enqueue:inside")
         await events.record(
             "deployment.queued",
             actor=request.actor,
@@ -95,6 +97,7 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
             deployment_id=deployment.id,
             action=request.action,
         )
+    failpoint("enqueue:after")
     return deployment, True
 
 

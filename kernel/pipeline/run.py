@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from helvetia.kernel.contracts.artifact import Artifact
+from helvetia.kernel.contracts.router import Traffic
 from helvetia.kernel.contracts.runtime import Runtime
 from helvetia.kernel.contracts.source import Revision
+from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.logs import LogWriter
 from helvetia.kernel.models import Deployment, Release, Service
 from helvetia.kernel.platform import Platform
@@ -19,14 +20,22 @@ from .lease import ServiceLease
 from .planning import KERNEL_STAGES, Choice, choose_source
 
 
+def owner_mark(platform: Platform, deployment_id: str) -> str:
+    """Return the mark of a deployment's processes."""
+    return f"{platform.installation}/{deployment_id}"
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Run:
     """One attempt, from claim to end.
 
     Attributes:
         workspace: a folder that goes away with the attempt.
-        no_return: the route is being switched; from here on the deployment goes to its end.
-        why_stopped: set before the attempt's task is cancelled: `cancelled`, `lost`, `shutdown`.
+        problem: what keeps the attempt from doing anything.
+        counted_before: the router's counters of both versions before the switch.
+        no_return: the route is being switched; from here on nobody can call the deployment off.
+        switched: the new version is live; from here on the deployment cannot fail any more.
+        why_stopped: set before the attempt's task is cancelled: `cancelled` or `shutdown`.
     """
 
     platform: Platform
@@ -40,15 +49,18 @@ class Run:
     revision: Revision | None = None
     choice: Choice | None = None
     artifact: Artifact | None = None
-    receipt: dict[str, Any] = field(default_factory=dict)
+    receipt: dict[str, float] = field(default_factory=dict)
+    counted_before: dict[str, Traffic | None] = field(default_factory=dict)
+    problem: HelvetiaError | None = None
     no_return: bool = False
+    switched: bool = False
     why_stopped: str = ""
     task: asyncio.Task[None] | None = None
 
     @property
     def owner_mark(self) -> str:
         """The mark of this deployment's processes."""
-        return f"{self.platform.installation}/{self.deployment.id}"
+        return owner_mark(self.platform, self.deployment.id)
 
     @property
     def pins(self) -> dict[str, str]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from tortoise.expressions import F
-from tortoise.transactions import in_transaction
+from tortoise.expressions import F, Q
 
-from helvetia.kernel import environment, events
+from helvetia.kernel import events
 from helvetia.kernel.commands import kill_owned
 from helvetia.kernel.errors import DeploymentError, HelvetiaError, StageTimeout
-from helvetia.kernel.logs import LogWriter, Redactor
+from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
     Deployment,
     DeploymentStatus,
@@ -28,15 +28,22 @@ from helvetia.kernel.models import (
     utcnow,
 )
 from helvetia.kernel.platform import Platform
+from helvetia.kernel.providers import plugin_call
 
 from . import building, rollover
-from .lease import LeaseLost, ServiceLease
-from .planning import BUILD_STAGES, KERNEL_STAGES, stage_order
+from .claiming import claim, is_switched, prepare
+from .disk import told
+from .instances import lead_away, remove_instance, revive
+from .lease import LeaseLost
+from .planning import BUILD_STAGES, KERNEL_STAGES, choose_router, stage_order
 from .run import Run
 from .specs import load_reference
 
 _MAX_ATTEMPTS = 3
-_AFTER_SWITCH = ("drain", "retire")
+_UP_TO_SWITCH = ("start", "probe", "activate")
+_FINISHED = (StageStatus.SUCCEEDED, StageStatus.SKIPPED)
+_HEAR_SECONDS = 0.3
+_LOG_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 StageFunction = Callable[[Run], Awaitable[str]]
@@ -59,36 +66,30 @@ class Runner:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._runs: set[Run] = set()
+        self._busy = 0
         self._stopping = False
 
     async def __call__(self, deployment_id: str) -> None:
         """Run a deployment if it waits and its service is free; otherwise do nothing."""
         if self._stopping:
             return
-        run = await self._claim(deployment_id)
-        if run is None:
-            return
-        self._runs.add(run)
-        beat = asyncio.create_task(self._beat(run))
-        run.task = asyncio.create_task(self._stages(run))
+        self._busy += 1
         try:
-            await asyncio.wait([run.task])
-            await self._end(run, run.task)
+            lease = await claim(self._platform, deployment_id)
+            if lease is not None:
+                async with lease.kept():
+                    await self._attempt(await prepare(self._platform, lease, deployment_id))
         except LeaseLost:
             _log.warning("deployment %s went on in another worker", deployment_id)
         finally:
-            beat.cancel()
-            self._runs.discard(run)
-            await asyncio.to_thread(shutil.rmtree, run.workspace, ignore_errors=True)
-            await run.log.close()
-            await run.lease.release()
+            self._busy -= 1
 
     async def stop(self) -> None:
         """Interrupt what is running; another worker, or the next start, goes on with it."""
         self._stopping = True
         for run in list(self._runs):
             self._interrupt(run, "shutdown")
-        while self._runs:
+        while self._busy:
             await asyncio.sleep(0.05)
 
     def _interrupt(self, run: Run, why: str) -> None:
@@ -96,88 +97,48 @@ class Runner:
         if run.task is not None:
             run.task.cancel()
 
-    # --- claim ------------------------------------------------------------------------------
+    async def _attempt(self, run: Run) -> None:
+        run.task = task = asyncio.create_task(self._stages(run))
+        hearing = asyncio.create_task(self._hear(run))
+        self._runs.add(run)
+        if self._stopping:
+            self._interrupt(run, "shutdown")
+        try:
+            await asyncio.wait([task])
+            hearing.cancel()
+            await self._end(run, task)
+        finally:
+            hearing.cancel()
+            self._runs.discard(run)
+            # Still running if the lease was lost; nothing of it may outlast this.
+            task.cancel()
+            await asyncio.wait([task])
+            await asyncio.to_thread(shutil.rmtree, run.workspace, ignore_errors=True)
+            await run.log.close()
 
-    async def _claim(self, deployment_id: str) -> Run | None:
-        platform = self._platform
-        async with in_transaction():
-            deployment = await Deployment.get_or_none(id=deployment_id)
-            if deployment is None or deployment.status.is_final:
-                return None
-            lease = await ServiceLease.acquire(
-                deployment.service_id, owner=platform.worker, seconds=platform.options.lease_seconds
-            )
-            if lease is None:
-                return None
-            open_states = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
-            won = await Deployment.filter(id=deployment_id, status__in=open_states).update(
-                status=DeploymentStatus.RUNNING,
-                attempt=F("attempt") + 1,
-                fence=lease.fence,
-                worker=platform.worker,
-                started_at=deployment.started_at or utcnow(),
-            )
-            if not won:
-                await lease.release()
-                return None
-            await Service.filter(id=lease.service_id).update(
-                status=ServiceStatus.DEPLOYING, status_reason=""
-            )
-        return await self._prepare(lease, deployment_id)
-
-    async def _prepare(self, lease: ServiceLease, deployment_id: str) -> Run:
-        platform = self._platform
-        deployment = await Deployment.get(id=deployment_id)
-        service = await Service.get(id=lease.service_id)
-        secrets = await environment.values(service.id, service.environment_version, platform.vault)
-        log = await LogWriter.open(
-            platform.logs,
-            f"deployment:{deployment.id}",
-            redactor=Redactor(secrets.values()),
-            notify=platform.hub.notify,
-            max_bytes=platform.options.deployment_log_mb * 2**20,
-        )
-        run = Run(
-            platform=platform,
-            lease=lease,
-            deployment=deployment,
-            service=service,
-            log=log,
-            workspace=platform.folder("work") / deployment.id,
-            secrets=secrets,
-        )
-        # What a killed attempt left behind must not meet this one.
-        await asyncio.to_thread(kill_owned, run.owner_mark)
-        await asyncio.to_thread(shutil.rmtree, run.workspace, ignore_errors=True)
-        return run
-
-    async def _beat(self, run: Run) -> None:
-        """Keep the lease, and hear when somebody calls the deployment off."""
-        renew_every = run.lease.seconds / 3
-        waited = 0.0
+    async def _hear(self, run: Run) -> None:
+        """Hear when somebody calls the deployment off, or wants its service gone."""
+        off = Q(cancel_requested=True) | ~Q(service__desired=Desired.RUNNING)
         while True:
-            await asyncio.sleep(0.3)
-            waited += 0.3
             try:
-                if waited >= renew_every:
-                    waited = 0.0
-                    if not await run.lease.renew():
-                        self._interrupt(run, "lost")
-                        return
-                asked = await Deployment.filter(
-                    id=run.deployment.id, cancel_requested=True
-                ).exists()
+                asked = await Deployment.filter(off, id=run.deployment.id).exists()
             except Exception:
-                _log.exception("heartbeat of deployment %s", run.deployment.id)
-                continue
+                _log.exception("deployment %s: is it called off?", run.deployment.id)
+                asked = False
             if asked and not run.no_return:
                 self._interrupt(run, "cancelled")
                 return
+            await asyncio.sleep(_HEAR_SECONDS)
 
     # --- stages -----------------------------------------------------------------------------
 
     async def _stages(self, run: Run) -> None:
+        if run.problem is not None:
+            raise run.problem
         if run.deployment.attempt > _MAX_ATTEMPTS:
+            if run.switched:
+                await self._leave_rest(run)
+                return
             raise DeploymentError(
                 f"the worker died {_MAX_ATTEMPTS} times during this deployment",
                 hint="see the log of the stage it died in, then deploy again",
@@ -186,18 +147,36 @@ class Runner:
             run.log.line(f"attempt {run.deployment.attempt}: the worker before this one died")
         await self._adopt_release(run)
         again = await self._journal(run)
+        await self._revive(run)
         for name in again:
             await self._stage(run, name)
 
+    async def _leave_rest(self, run: Run) -> None:
+        """Give up what is behind the switch: the reconciler removes the former version, too."""
+        reason = f"left to the reconciler: the worker died {_MAX_ATTEMPTS} times"
+        run.log.line(reason)
+        async with run.lease.fenced():
+            await (
+                StageRun.filter(deployment_id=run.deployment.id)
+                .exclude(status__in=_FINISHED)
+                .update(status=StageStatus.SKIPPED, reason=reason, finished_at=utcnow())
+            )
+
     async def _adopt_release(self, run: Run) -> None:
         deployment = run.deployment
-        if deployment.base_release_id is None:
-            run.release = await Release.get_or_none(deployment_id=deployment.id)
+        run.release = await Release.get_or_none(deployment_id=deployment.id)
+        if run.release is not None or deployment.base_release_id is None:
             return
         base = await Release.get(id=deployment.base_release_id)
         registry = self._platform.providers.registries.get(base.providers["registry"])
         reference = load_reference(base)
-        if not await registry.provider.exists(reference):
+        async with plugin_call(
+            registry.plugin,
+            f"{registry.name}.exists",
+            self._platform.options.provider_timeout_seconds,
+        ):
+            is_there = await registry.provider.exists(reference)
+        if not is_there:
             raise DeploymentError(
                 f"the artifact of release {base.number} is gone from {registry.name}",
                 hint="deploy the commit again",
@@ -223,40 +202,61 @@ class Runner:
             for position, name in enumerate(order):
                 if name not in done:
                     await StageRun.create(deployment_id=deployment.id, position=position, name=name)
-        if run.release is None:
-            return order
-        # The release is kept: what led to it is not done again; all behind it adopts or repeats.
-        after_push = [name for name in order if name not in BUILD_STAGES]
-        finished = (StageStatus.SUCCEEDED, StageStatus.SKIPPED)
-        switched = done.get("activate") in finished
-        run.no_return = switched
-        return [n for n in after_push if not (switched and done.get(n) in finished)]
+            if run.release is None:
+                return order
+            # The release is kept: what led to it is not done again; all behind it adopts or
+            # repeats, unless it is behind the switch, too, and done.
+            settled = [*BUILD_STAGES, *_UP_TO_SWITCH] if run.switched else list(BUILD_STAGES)
+            await (
+                StageRun.filter(deployment_id=deployment.id, name__in=settled)
+                .exclude(status__in=_FINISHED)
+                .update(
+                    status=StageStatus.SUCCEEDED,
+                    reason="done, but the worker died before it could tell",
+                    finished_at=utcnow(),
+                )
+            )
+        return [
+            name
+            for name in order
+            if name not in settled and not (run.switched and done.get(name) in _FINISHED)
+        ]
+
+    async def _revive(self, run: Run) -> None:
+        """Bring the live version back if it is gone: this deployment may take long, or fail."""
+        try:
+            router = await choose_router(self._platform, run.pins)
+            if await revive(self._platform, run.lease, router):
+                run.log.line("the live version had ended and was started again")
+                if run.switched:
+                    await self._stage(run, "probe")
+        except HelvetiaError as error:
+            run.log.line(f"the live version cannot be started again: {error.message}")
 
     async def _stage(self, run: Run, name: str) -> None:
         run.log.stage = name
         await self._mark(run, name, StageStatus.RUNNING)
+        failpoint(f"{name}:before")
         seconds = self._platform.options.stage_timeout_seconds
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 function = _STAGES.get(name)
                 reason = await (function(run) if function else building.extra_stage(run, name))
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            message = f"stage {name} took longer than {seconds:g} s"
-            await self._mark(run, name, StageStatus.FAILED, reason=message)
-            raise StageTimeout(message) from error
         except LeaseLost:
             raise
-        except Exception as error:
+        except Exception as problem:
+            error = told(problem)
+            if isinstance(problem, TimeoutError) and limit.expired():
+                error = StageTimeout(f"stage {name} took longer than {seconds:g} s")
             message = error.message if isinstance(error, HelvetiaError) else repr(error)
             await self._mark(run, name, StageStatus.FAILED, reason=message)
-            if name in _AFTER_SWITCH:
+            if run.switched:
                 # The new version is live: what is left of the old one is the reconciler's.
                 run.log.line(f"✗ {message}")
                 return
-            raise
+            raise error from problem
+        failpoint(f"{name}:after")
         if reason is None:
             await self._mark(run, name, StageStatus.SKIPPED, reason="not needed")
         else:
@@ -273,14 +273,22 @@ class Runner:
             values |= {"finished_at": None}
         else:
             values |= {"finished_at": utcnow()}
+            # Its lines come before its end, for whoever follows both.
+            run.log.end_output()
+            await self._flush(run)
         async with run.lease.fenced():
             await StageRun.filter(deployment_id=run.deployment.id, name=name).update(**values)
+
+    async def _flush(self, run: Run) -> None:
+        """Wait until the log is stored; a store that is away does not hold up a deployment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOG_SECONDS):
+                await run.log.flush()
 
     # --- end --------------------------------------------------------------------------------
 
     async def _end(self, run: Run, task: asyncio.Task[None]) -> None:
         run.log.end_output()
-        error: BaseException | None = None
         if task.cancelled():
             if run.why_stopped == "cancelled":
                 await self._clean_up(run)
@@ -293,29 +301,33 @@ class Runner:
                     await Deployment.filter(id=run.deployment.id).update(attempt=F("attempt") - 1)
             return
         error = task.exception()
-        if error is None:
-            await self._finish(run, DeploymentStatus.LIVE, "", "")
-        elif isinstance(error, LeaseLost):
+        if isinstance(error, LeaseLost):
             raise error
-        elif isinstance(error, HelvetiaError):
-            hint = f" ({error.hint})" if error.hint else ""
-            await self._clean_up(run)
-            await self._finish(run, DeploymentStatus.FAILED, error.code, error.message + hint)
-        else:
+        if error is not None and not isinstance(error, HelvetiaError):
             _log.error("deployment %s", run.deployment.id, exc_info=error)
-            await self._clean_up(run)
-            await self._finish(
-                run, DeploymentStatus.FAILED, "internal", f"{type(error).__name__}: {error}"
-            )
+        if error is None or await is_switched(run.deployment.id):
+            # What a build left running in a session of its own ends with it.
+            await asyncio.to_thread(kill_owned, run.owner_mark)
+            await self._finish(run, DeploymentStatus.LIVE, "", "")
+            return
+        await self._clean_up(run)
+        code, reason = "internal", f"{type(error).__name__}: {error}"
+        if isinstance(error, HelvetiaError):
+            code = error.code
+            reason = error.message + (f" ({error.hint})" if error.hint else "")
+        await self._finish(run, DeploymentStatus.FAILED, code, reason)
 
     async def _clean_up(self, run: Run) -> None:
         """Remove what the attempt started; the live version was never touched."""
+        await run.lease.confirm()
         await asyncio.to_thread(kill_owned, run.owner_mark)
         row = await Instance.get_or_none(id=run.deployment.id, status=InstanceStatus.STARTING)
         if row is None:
             return
         try:
-            await rollover.remove_instance(run.platform, run.lease, row)
+            router = await choose_router(run.platform, run.pins)
+            await lead_away(run.platform, run.lease, router, row)
+            await remove_instance(run.platform, run.lease, row)
         except HelvetiaError as error:
             run.log.line(f"the reconciler will remove the instance: {error.message}")
 
@@ -324,15 +336,15 @@ class Runner:
         run.log.stage = "end"
         last = reason or status.value.lower()
         run.log.line(f"✓ {last}" if status is DeploymentStatus.LIVE else f"✗ {last}")
-        await run.log.flush()
-        receipt = {k: v for k, v in run.receipt.items() if not isinstance(v, dict)}
+        await self._flush(run)
+        failpoint("finish:before")
         async with run.lease.fenced():
             service = await Service.get(id=run.service.id)
             await Deployment.filter(id=run.deployment.id).update(
                 status=status,
                 reason=reason,
                 reason_code=code,
-                receipt=receipt,
+                receipt=run.receipt,
                 finished_at=utcnow(),
             )
             stages = StageRun.filter(deployment_id=run.deployment.id)
@@ -342,7 +354,8 @@ class Runner:
             await stages.filter(status=StageStatus.PENDING).update(
                 status=StageStatus.SKIPPED, reason="not reached"
             )
-            await Service.filter(id=service.id).update(**_service_state(service, status, reason))
+            state = await _service_state(service, status, reason)
+            await Service.filter(id=service.id).update(**state)
             await events.record(
                 f"deployment.{status.value.lower()}",
                 team_id=service.team_id,
@@ -350,17 +363,15 @@ class Runner:
                 deployment_id=run.deployment.id,
                 reason=reason[:1000],
             )
+        failpoint("finish:after")
 
 
-def _service_state(
+async def _service_state(
     service: Service, status: DeploymentStatus, reason: str
 ) -> dict[str, ServiceStatus | str]:
-    if status is DeploymentStatus.LIVE or service.live_release_id is not None:
-        active = service.desired is Desired.RUNNING
-        return {
-            "status": ServiceStatus.ACTIVE if active else ServiceStatus.STOPPED,
-            "status_reason": "",
-        }
-    if status is DeploymentStatus.CANCELLED:
-        return {"status": ServiceStatus.IDLE, "status_reason": ""}
-    return {"status": ServiceStatus.FAILED, "status_reason": reason[:1000]}
+    """Say what is true of the service now; the reconciler corrects it if more is known."""
+    if await Instance.filter(service_id=service.id, status=InstanceStatus.LIVE).exists():
+        return {"status": ServiceStatus.ACTIVE, "status_reason": ""}
+    if status is DeploymentStatus.FAILED and service.live_release_id is None:
+        return {"status": ServiceStatus.FAILED, "status_reason": reason[:1000]}
+    return {"status": ServiceStatus.IDLE, "status_reason": ""}

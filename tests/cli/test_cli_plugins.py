@@ -28,7 +28,7 @@ def test_list_needs_no_running_platform(run: Run) -> None:
 
 def test_list_as_json(run: Run) -> None:
     for arguments in (["plugins", "--json"], ["plugins", "list", "--json"]):
-        items = json.loads(run(*arguments).out)["items"]
+        items = json.loads(run(*arguments).out)
         static = next(item for item in items if item["name"] == "builder-static")
         assert static["status"] == "active"
         assert static["hooks"] == ["helvetia_builders"]
@@ -197,7 +197,7 @@ def test_a_command_of_the_kernel_loads_no_plugin(site: Path) -> None:
 def test_broken_plugins_are_listed_with_the_reason(site: Path) -> None:
     done = _helvetia(site, "plugins", "--json")
     assert done.stderr == ""
-    found = {item["name"]: item for item in json.loads(done.stdout)["items"]}
+    found = {item["name"]: item for item in json.loads(done.stdout)}
     assert found["broken"]["status"] == found["quiet"]["status"] == "quarantined"
     assert found["broken"]["reason"] == "OSError: no helvetia_commands today"
     assert "this_is_never_imported_for_help" in found["quiet"]["reason"]

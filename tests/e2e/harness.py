@@ -64,6 +64,11 @@ class Installation:
 
     def up(self, **settings: str) -> None:
         """Start the platform and wait until it is ready."""
+        self.begin_up(**settings)
+        until("helvetia up is ready", self._is_ready)
+
+    def begin_up(self, **settings: str) -> None:
+        """Start the platform and wait for nothing."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [self.helvetia, "up"],
@@ -73,12 +78,15 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        until("helvetia up is ready", self._is_ready)
 
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"helvetia up ended:\n{self.log.read_text()}"
-        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
+        control = self.home / "control.json"
+        # A control plane that was killed leaves its file, with a token that is void now.
+        if not control.exists() or json.loads(control.read_text())["pid"] != self.process.pid:
+            return False
+        return self.get_control("/readyz") == 200
 
     def get_control(self, path: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)

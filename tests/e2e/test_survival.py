@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def alive(shared: Installation) -> Iterator[Installation]:
+def alive(shared: Installation) -> Installation:
     """The platform of this module, started again if a test left it dead."""
     if shared.process is None or shared.process.poll() is not None:
         shared.up()
-    yield shared
+    return shared
 
 
 def deploy(platform: Installation, repository: Repository, name: str, *options: str) -> Any:
@@ -53,6 +54,22 @@ def has_ended(platform: Installation, name: str) -> Any:
 
 def kill(platform: Installation) -> None:
     assert platform.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+def running(pids: Iterable[int]) -> list[int]:
+    """Return those that still run; a zombie waits for nobody but its parent."""
+    return [pid for pid in pids if is_running(pid)]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def seconds_between(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
 
 
 def workspaces(platform: Installation) -> list[Path]:
@@ -97,7 +114,7 @@ def test_ctrl_c_ends_everything_and_up_brings_it_back(
     until("the service is back", lambda: is_active(platform, "web"))
     assert text(platform, "web") == "one"
     assert text(platform, "web", "/pid") != pid
-    assert "web                ACTIVE" in platform.log.read_text()
+    until("it says so", lambda: "  web                ACTIVE" in platform.log.read_text())
 
 
 def test_killed_in_the_middle_of_a_build(alive: Installation, tmp_path: Path) -> None:
@@ -108,7 +125,7 @@ def test_killed_in_the_middle_of_a_build(alive: Installation, tmp_path: Path) ->
     assert text(alive, "site") == "one"
     site.hold()
     sha = site.commit("two")
-    alive.api("POST", "services/site/deployments", {})
+    waiting = alive.begin("deploy", str(site.repository.folder), "--name", "site")
     until("the second build has begun", lambda: len(site.builds()) == 2)
     # What is committed now is not what was asked for.
     site.commit("three")
@@ -119,14 +136,17 @@ def test_killed_in_the_middle_of_a_build(alive: Installation, tmp_path: Path) ->
     orphans = site.builds()[1]
     alive.up()
     until("the build is begun again", lambda: len(site.builds()) == 3)
-    assert [pid for pid in orphans if psutil.pid_exists(pid)] == []
+    assert running(orphans) == []
     assert text(alive, "site") == "one"
     site.let_go()
     ended = until("the deployment ends", lambda: has_ended(alive, "site"))
     assert (ended["status"], ended["sha"], ended["number"]) == ("LIVE", sha, 2)
     assert text(alive, "site") == "two"
-    log = alive.run("logs", "site", "--build").stdout
-    assert "attempt 2" in log
+    out, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 0, said
+    assert out == f"http://site.localhost:{alive.edge_port}  (release 2)\n"
+    assert "attempt 2" in said
+    assert "attempt 2" in alive.run("logs", "site", "--build").stdout
     until("the work folder is gone", lambda: not workspaces(alive))
 
 
@@ -206,13 +226,69 @@ def test_an_instance_whose_supervisor_was_killed_comes_back(
 
     os.kill(state["shim_pid"], signal.SIGKILL)
 
-    until("the app went with it", lambda: not psutil.pid_exists(state["pid"]))
+    until("the app went with it", lambda: not running([state["pid"]]))
     until("it answers again", lambda: text(alive, "bereft") == "one")
     until("it is active", lambda: is_active(alive, "bereft"))
     events = alive.run("events", "bereft").stdout
     assert "instance.restarted" in events
     (instance,) = alive.service("bereft")["instances"]
     assert instance["status"] == "running"
+
+
+def test_a_service_that_is_not_healthy_again_is_told_so_until_it_is(
+    alive: Installation, repository: Repository, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    repository.commit("one", apps.server("one", {"start-when": gate}))
+    health = {"path": "/", "grace_seconds": 2}
+    alive.api(
+        "POST",
+        "services",
+        {"name": "sick", "source": str(repository.folder), "settings": {"health": health}},
+    )
+    made = deploy(alive, repository, "sick")
+    gate.unlink()
+
+    os.kill(alive.supervised(made["id"])["shim_pid"], signal.SIGKILL)
+
+    def is_told() -> bool:
+        service = alive.service("sick")
+        reason = "the live version was not healthy within 2 s"
+        return service["status"] == "FAILED" and service["status_reason"].startswith(reason)
+
+    until("it is told", is_told)
+    # Its process runs, which is not enough.
+    with pytest.raises(AssertionError, match="did not come true"):
+        until("it is called active", lambda: is_active(alive, "sick"), seconds=4)
+    gate.touch()
+    until("it is active", lambda: is_active(alive, "sick"))
+    assert text(alive, "sick") == "one"
+
+
+def test_a_repair_makes_way_for_a_deployment(
+    alive: Installation, repository: Repository, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    repository.commit("one", apps.server("one", {"start-when": gate}))
+    made = deploy(alive, repository, "hurried")
+    before = alive.supervised(made["id"])
+    gate.unlink()
+    os.kill(before["shim_pid"], signal.SIGKILL)
+    until(
+        "it is being repaired",
+        lambda: alive.supervised(made["id"])["shim_pid"] != before["shim_pid"],
+    )
+    repository.commit("two", apps.server("two"))
+
+    # The repair alone would wait for a minute.
+    asked = alive.api("POST", "services/hurried/deployments", {})
+
+    ended = until("the deployment ends", lambda: has_ended(alive, "hurried"), seconds=45)
+    assert (ended["id"], ended["status"]) == (asked["id"], "LIVE")
+    assert seconds_between(asked["created_at"], ended["started_at"]) < 10
+    assert text(alive, "hurried") == "two"
 
 
 @pytest.mark.parametrize("victims", [["pid"], ["shim_pid"], ["shim_pid", "pid"]])
@@ -227,7 +303,7 @@ def test_the_killed_proxy_comes_back_and_routes(
     for victim in victims:
         os.kill(before[victim], signal.SIGKILL)
 
-    until("the proxy died", lambda: not psutil.pid_exists(before["pid"]))
+    until("the proxy died", lambda: not running([before["pid"]]))
     until("the proxy routes again", lambda: text(alive, name) == "one")
     assert alive.traefik()["pid"] != before["pid"]
     repository.commit("two", apps.server("two"))
@@ -255,7 +331,7 @@ def test_cancel_ends_a_running_build(alive: Installation, tmp_path: Path) -> Non
     assert seconds_between(asked, ended["finished_at"]) < 5
     _, said = deploying.communicate(timeout=15)
     assert deploying.returncode == 6, said
-    assert [pid for pid in site.builds()[0] if psutil.pid_exists(pid)] == []
+    assert running(site.builds()[0]) == []
     until("the work folder is gone", lambda: not workspaces(alive))
     assert alive.service("called-off")["status"] == "IDLE"
     assert alive.service("called-off")["instances"] == []
@@ -315,7 +391,7 @@ def test_a_service_deleted_while_it_deploys_leaves_nothing(
 
     alive.run("status", "gone", code=2)
     assert text(alive, "gone") is None
-    assert [pid for pid in site.builds()[1] if psutil.pid_exists(pid)] == []
+    assert running(site.builds()[1]) == []
     left = [path for path in alive.home.rglob("*") if service["id"] in path.name]
     # A lock may be held by somebody who is about to see that the service is gone.
     assert [path for path in left if path.parent.name != "locks"] == []
@@ -354,9 +430,3 @@ def test_a_hostname_takes_effect_within_two_seconds(
     alive.api("DELETE", "services/named/domains/www.example.com")
     until("the name leads nowhere", lambda: alive.get("www.example.com")[0] == 404, seconds=2)
     assert text(alive, "named", "/pid") == pid
-
-
-def seconds_between(since: str, until: str) -> float:
-    from datetime import datetime
-
-    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()

@@ -6,6 +6,7 @@ import http.client
 import json
 import shutil
 import sqlite3
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -133,3 +134,18 @@ class Watcher:
                 self.good += 1
             else:
                 self.bad.append(f"{status} {body[:80]!r}")
+
+
+def fresh_copy(folder: Path) -> Path:
+    """Copy what a clone would hold, changes that are not committed yet included."""
+    root = EXAMPLES.parent
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, check=True, capture_output=True
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source = root / name
+        if source.is_symlink() or source.exists():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    return folder

@@ -121,7 +121,7 @@ def test_changes_are_never_for_viewers() -> None:
 @every_endpoint
 async def test_nobody_gets_in(world: World, name: str) -> None:
     endpoint = ENDPOINTS[name]
-    answer = await _call(world, endpoint, who=None)
+    answer = await call_endpoint(world, endpoint, who=None)
     if endpoint.policy is Policy.PUBLIC:
         assert answer.status == CASES[name].status
         return
@@ -133,7 +133,7 @@ async def test_nobody_gets_in(world: World, name: str) -> None:
 @every_hiding_endpoint
 async def test_a_stranger_sees_nothing(world: World, name: str) -> None:
     endpoint = ENDPOINTS[name]
-    answer = await _call(world, endpoint, who="stranger")
+    answer = await call_endpoint(world, endpoint, who="stranger")
     if endpoint.method == "GET" and not endpoint.loaded:
         mine = {"test"} if name == "tokens_index" else set()
         assert {item["name"] for item in answer.json["items"]} == mine
@@ -142,7 +142,7 @@ async def test_a_stranger_sees_nothing(world: World, name: str) -> None:
     if endpoint.loaded:
         # Just as if it were not there.
         await Service.filter(name="web").delete()
-        gone = await _call(world, endpoint, who="stranger", path=answer.path)
+        gone = await call_endpoint(world, endpoint, who="stranger", path=answer.path)
         assert _told(gone.json) == _told(answer.json)
     else:
         assert await Token.filter(revoked_at=None).count() == len(PEOPLE)
@@ -151,7 +151,7 @@ async def test_a_stranger_sees_nothing(world: World, name: str) -> None:
 @every_restricted_endpoint
 async def test_too_low_a_role_may_not(world: World, name: str) -> None:
     endpoint = ENDPOINTS[name]
-    answer = await _call(world, endpoint, who=TOO_LOW[endpoint.policy])
+    answer = await call_endpoint(world, endpoint, who=TOO_LOW[endpoint.policy])
     assert (answer.status, answer.json["code"]) == (403, "forbidden")
     assert await _fingerprint() == (1, 2, 1, 1, 0)
     assert not world.rung
@@ -164,7 +164,7 @@ async def test_too_low_a_role_may_not(world: World, name: str) -> None:
 @every_endpoint
 async def test_the_lowest_that_may_gets_through(world: World, name: str) -> None:
     endpoint, case = ENDPOINTS[name], CASES[name]
-    answer = await _call(world, endpoint, who=LOWEST[endpoint.policy])
+    answer = await call_endpoint(world, endpoint, who=LOWEST[endpoint.policy])
     assert answer.status == case.status, answer.raw
     if endpoint.result is not None and answer.status < 300:
         TypeAdapter(endpoint.result).validate_json(answer.raw)
@@ -172,7 +172,7 @@ async def test_the_lowest_that_may_gets_through(world: World, name: str) -> None
 
 @every_endpoint
 async def test_operators_may_everything(world: World, name: str) -> None:
-    answer = await _call(world, ENDPOINTS[name], who="operator")
+    answer = await call_endpoint(world, ENDPOINTS[name], who="operator")
     expected = CASES[name].status
     # A token is the operator's own or nobody's.
     assert answer.status == (404 if name == "tokens_revoke" else expected), answer.raw
@@ -197,7 +197,7 @@ def test_no_handler_with_a_parameter_that_nobody_gives() -> None:
         Resource("x").get("/x", policy=Policy.PUBLIC, summary="x")(show)
 
 
-async def _call(
+async def call_endpoint(
     world: World, endpoint: Endpoint, *, who: str | None, path: str | None = None
 ) -> Answer:
     if path is None:
@@ -217,7 +217,7 @@ async def _things() -> dict[str, str]:
     await make_release(service, 1)
     deployment = await make_deployment(service, 2)
     await Domain.create(service_id=service.id, hostname="www.example.com")
-    token = await Token.get(user__name="viewer")
+    token = await Token.get(user__name="viewer", name="test")
     return {
         "service": service.name,
         "deployment": deployment.id,

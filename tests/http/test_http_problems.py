@@ -158,7 +158,7 @@ async def test_headers_for_browsers_are_on_everything(world: World) -> None:
 async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_allowed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helvetia.kernel.http.serve._BODY_SECONDS", 0.2)
+    monkeypatch.setattr("helvetia.kernel.http.bodies.BODY_SECONDS", 0.2)
     host, port = world.runner.addresses[0][:2]
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(
@@ -168,3 +168,41 @@ async def test_a_body_that_does_not_come_is_waited_for_no_longer_than_allowed(
     async with asyncio.timeout(10):
         assert b" 408 " in await reader.readline()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("media", "data"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nx"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nx"),
+        ("application/x-www-form-urlencoded; charset=nothing", b"a=b"),
+        ("application/x-www-form-urlencoded", b"\xff=\xfe"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_no_bug(world: World, media: str, data: bytes) -> None:
+    headers = {"Content-Type": media}
+    answer = await world.call("POST", "/auth/form/complete", who=None, data=data, headers=headers)
+    assert answer.status in (400, 401)
+
+
+async def test_a_body_that_is_cut_off_is_no_bug(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = world.runner.addresses[0][:2]
+    _, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"POST /api/v1/services HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hv_owner\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    await writer.drain()
+    # The other request comes behind it on the same loop: the first is being read by then.
+    await world.get("/api/v1/me")
+    writer.close()
+    await writer.wait_closed()
+    metrics = ""
+    async with asyncio.timeout(10):
+        while 'route="/api/v1/services",status="400"' not in metrics:
+            await asyncio.sleep(0.02)
+            metrics = (await world.get("/metrics")).raw.decode()
+    assert "Traceback" not in caplog.text

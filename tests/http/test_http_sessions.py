@@ -237,6 +237,33 @@ async def test_a_provider_that_breaks_tells_strangers_nothing(
     assert (await world.get("/auth/nothing", who=None)).status == 404
 
 
+async def test_the_first_run_link_of_the_real_provider(world: World) -> None:
+    link = await world.platform.providers.auth.get("local").provider.first_run()
+    assert link is not None
+    page = await world.get(link, who=None)
+    assert page.status == 200
+    # Browsers would send `Origin: null` otherwise.
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    form = {
+        "link": link.partition("link=")[2],
+        "name": "anna",
+        "password": "correct horse battery staple",
+        "again": "correct horse battery staple",
+        "next": "/services",
+    }
+    headers = {"Origin": world.url, "Sec-Fetch-Site": "same-origin"}
+    answer = await world.call("POST", "/auth/local/complete", who=None, data=form, headers=headers)
+    assert (answer.status, answer.headers["Location"]) == (303, "/services")
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    me = await world.get("/api/v1/me", who=None, headers={"Cookie": cookie})
+    assert (me.json["name"], me.json["is_operator"]) == ("anna", True)
+    used = await world.call("POST", "/auth/local/complete", who=None, data=form, headers=headers)
+    assert used.status == 410
+    # It raises its redirect, as is usual with aiohttp.
+    lost = await world.get("/auth/local/complete", who=None)
+    assert (lost.status, lost.headers["Location"]) == (303, "/auth/local")
+
+
 # --- tokens -----------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from helvetia.kernel.contracts.auth import AuthProvider, Identity
 from helvetia.kernel.errors import HelvetiaError, NoProvider, NotFound, PluginError
 from helvetia.kernel.http import cookies
 from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.bodies import read_form
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.origin import local_path
 from helvetia.kernel.http.routing import Resource
@@ -40,9 +41,9 @@ async def begin(call: Call, provider: str) -> web.StreamResponse:
     response = await _ask(call, _entry(call, provider), "begin")
     assert isinstance(response, web.StreamResponse)
     target = local_path(call.request.query.get("next"))
-    if target != "/" and not response.prepared:
+    if not response.prepared:
         cookies.keep_next(call.request, response, target)
-    return response
+    return _answered(response)
 
 
 @resource.get(
@@ -57,7 +58,7 @@ async def complete(call: Call, provider: str) -> web.StreamResponse:
     entry = _entry(call, provider)
     result = await _ask(call, entry, "complete")
     if isinstance(result, web.StreamResponse):
-        return result
+        return _answered(result)
     return await _signed_in(call, entry, result)
 
 
@@ -70,6 +71,8 @@ async def complete(call: Call, provider: str) -> web.StreamResponse:
 )
 async def complete_form(call: Call, provider: str) -> web.StreamResponse:
     """Check the proof and begin a session."""
+    # Read here first: a form that cannot be read is not the provider's fault.
+    _ = await read_form(call.request)
     return await complete(call, provider)
 
 
@@ -102,9 +105,7 @@ async def _ask(call: Call, entry: Entry[AuthProvider], verb: str) -> Identity | 
                 else:
                     answer = await provider.complete(call.request)
             except web.HTTPException as response:
-                answer = web.Response(
-                    status=response.status, headers=response.headers, text=response.text
-                )
+                answer = response
     except PluginError as error:
         _log.exception("signing in")
         raise SignInFailed(
@@ -115,6 +116,13 @@ async def _ask(call: Call, entry: Entry[AuthProvider], verb: str) -> Identity | 
         # With `no-referrer` browsers would send `Origin: null` from the form.
         answer.headers["Referrer-Policy"] = "same-origin"
     return answer
+
+
+def _answered(response: web.StreamResponse) -> web.StreamResponse:
+    """Hand a provider's response on; one that aiohttp raises is raised again."""
+    if isinstance(response, web.HTTPException):
+        raise response
+    return response
 
 
 async def _signed_in(call: Call, entry: Entry[AuthProvider], identity: Identity) -> web.Response:
@@ -132,7 +140,7 @@ async def _signed_in(call: Call, entry: Entry[AuthProvider], identity: Identity)
 
 async def _target(request: web.Request) -> str:
     """Return where to go: what the form says, or the address, or what was kept at the beginning."""
-    form = await request.post() if request.method == "POST" else {}
+    form = await read_form(request)
     for said in (form.get("next"), request.query.get("next"), cookies.kept_next(request)):
         if (path := local_path(said)) != "/":
             return path

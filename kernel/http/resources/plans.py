@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 
 from helvetia.kernel import services
 from helvetia.kernel.contracts.source import SourceAddress
@@ -10,9 +13,11 @@ from helvetia.kernel.errors import NoProvider, SourceError
 from helvetia.kernel.http import schemas
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
+from helvetia.kernel.http.problems import NotReady
 from helvetia.kernel.http.routing import Resource
 from helvetia.kernel.pipeline.planning import make_plan
 
+_TURN_SECONDS = 30.0
 resource = Resource("plans")
 
 
@@ -26,11 +31,25 @@ class _NoLog:
         """Forget output."""
 
 
+@contextlib.asynccontextmanager
+async def _turn(planning: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Wait for one's turn, but not for ever."""
+    try:
+        async with asyncio.timeout(_TURN_SECONDS):
+            _ = await planning.acquire()
+    except TimeoutError:
+        raise NotReady("other plans are being made", hint="try again in a minute") from None
+    try:
+        yield
+    finally:
+        planning.release()
+
+
 @resource.post(
     "/api/v1/plans",
     policy=Policy.MEMBER,
     summary="Explain a deployment before it is made",
-    errors=[NoProvider, SourceError],
+    errors=[NoProvider, SourceError, NotReady],
 )
 async def create(call: Call, body: schemas.PlanRequest) -> schemas.Plan:
     """Fetch the source, ask every plugin, and forget it: nothing is built or kept."""
@@ -40,7 +59,7 @@ async def create(call: Call, body: schemas.PlanRequest) -> schemas.Plan:
         ref=body.ref,
         trusted=services.may_name_paths(call.platform, is_operator=call.user.is_operator),
     )
-    async with call.context.planning:
+    async with _turn(call.context.planning):
         plan = await make_plan(
             call.platform,
             address,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -11,10 +10,10 @@ from pydantic import Field
 from helvetia.kernel.errors import InvalidInput, TooLarge
 from helvetia.kernel.http import schemas
 from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.bodies import reading, refuse_encoding
 from helvetia.kernel.http.context import Call
-from helvetia.kernel.http.problems import TooSlow, UnsupportedMedia
+from helvetia.kernel.http.problems import UnsupportedMedia
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.http.serve import refuse_encoding
 from helvetia.kernel.uploads import UploadStore
 
 _TYPES = ("application/gzip", "application/x-gzip", "application/x-tar", "application/octet-stream")
@@ -57,11 +56,8 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
     """Go through the body; whoever sends nothing for a while is sent away."""
     begun = b""
     while True:
-        try:
-            async with asyncio.timeout(_SILENCE_SECONDS):
-                chunk = await request.content.read(_CHUNK_BYTES)
-        except TimeoutError:
-            raise TooSlow(f"nothing came for {_SILENCE_SECONDS:g} s") from None
+        async with reading(_SILENCE_SECONDS):
+            chunk = await request.content.read(_CHUNK_BYTES)
         if not chunk:
             break
         if len(begun) < len(_GZIP):

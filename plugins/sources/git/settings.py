@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 
 class GitSettings(BaseModel):
@@ -16,7 +16,8 @@ class GitSettings(BaseModel):
     """
 
     protocols: tuple[Literal["https", "http", "ssh"], ...] = Field(
-        ("https",), description="Protocols that repositories may be read over."
+        ("https",),
+        description="Protocols that repositories may be read over; with commas in the environment.",
     )
     allow_private_hosts: bool = Field(
         False,
@@ -36,3 +37,11 @@ class GitSettings(BaseModel):
         None,
         description="Host keys to accept over SSH. Without it the key seen first is kept for good.",
     )
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        # From the environment everything comes as text.
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -1,0 +1,1 @@
+"""Measurements. Each module prints a table; `python -m bench` runs them all."""

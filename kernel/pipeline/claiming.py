@@ -1,0 +1,105 @@
+"""Claim a deployment: become the master of its service, and find out where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tortoise.expressions import F
+from tortoise.transactions import in_transaction
+
+from helvetia.kernel import environment
+from helvetia.kernel.commands import kill_owned
+from helvetia.kernel.errors import HelvetiaError
+from helvetia.kernel.failpoints import failpoint
+from helvetia.kernel.logs import LogWriter, Redactor
+from helvetia.kernel.models import (
+    Deployment,
+    DeploymentStatus,
+    Instance,
+    InstanceStatus,
+    Service,
+    ServiceStatus,
+    utcnow,
+)
+from helvetia.kernel.platform import Platform
+
+from .lease import ServiceLease
+from .run import Run, owner_mark
+from .workspaces import clear_former, workspace
+
+_OPEN = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
+
+
+async def claim(platform: Platform, deployment_id: str) -> ServiceLease | None:
+    """Begin an attempt at a deployment, if it is its turn and its service is free."""
+    async with in_transaction():
+        deployment = await Deployment.get_or_none(id=deployment_id)
+        if deployment is None or deployment.status.is_final:
+            return None
+        lease = await ServiceLease.acquire(
+            deployment.service_id, owner=platform.worker, seconds=platform.options.lease_seconds
+        )
+        if lease is None:
+            return None
+        # One whose worker died comes first: it must not go live on top of a newer one.
+        older = Deployment.filter(
+            service_id=lease.service_id, number__lt=deployment.number, status__in=_OPEN
+        )
+        won = not await older.exists() and await Deployment.filter(
+            id=deployment_id, status__in=_OPEN
+        ).update(
+            status=DeploymentStatus.RUNNING,
+            attempt=F("attempt") + 1,
+            fence=lease.fence,
+            worker=platform.worker,
+            started_at=deployment.started_at or utcnow(),
+        )
+        if not won:
+            await lease.release()
+            return None
+        await Service.filter(id=lease.service_id).update(
+            status=ServiceStatus.DEPLOYING, status_reason=""
+        )
+    failpoint("claim:after")
+    return lease
+
+
+async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str) -> Run:
+    """Gather what the attempt needs, and end what a former one left running."""
+    deployment = await Deployment.get(id=deployment_id)
+    service = await Service.get(id=lease.service_id)
+    problem: HelvetiaError | None = None
+    secrets: dict[str, str] = {}
+    try:
+        secrets = await environment.values(service.id, service.environment_version, platform.vault)
+    except HelvetiaError as error:
+        problem = error
+    switched = await is_switched(deployment_id)
+    folder = workspace(platform, deployment_id, lease.fence)
+    # What a killed attempt left behind must not meet this one.
+    await asyncio.to_thread(kill_owned, owner_mark(platform, deployment_id))
+    await asyncio.to_thread(clear_former, folder)
+    log = await LogWriter.open(
+        platform.logs,
+        f"deployment:{deployment.id}",
+        redactor=Redactor(secrets.values()),
+        notify=platform.hub.notify,
+        max_bytes=platform.options.deployment_log_mb * 2**20,
+    )
+    return Run(
+        platform=platform,
+        lease=lease,
+        deployment=deployment,
+        service=service,
+        log=log,
+        workspace=folder,
+        secrets=secrets,
+        problem=problem,
+        no_return=switched,
+        switched=switched,
+    )
+
+
+async def is_switched(deployment_id: str) -> bool:
+    """Tell whether the new version is live: committed together with its route's switch."""
+    return await Instance.filter(id=deployment_id, status=InstanceStatus.LIVE).exists()

@@ -1,0 +1,128 @@
+"""Dependencies point one way, and docs/plugins.md lists the modules that stock plugins use."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from helvetia.kernel.plugins import GROUP
+
+from .code import imports, parse, python_files
+from .pages import ROOT, MarkdownPage, items, repository_files
+
+PAGE = MarkdownPage("docs/plugins.md")
+_SHARED_BY_BUILDERS = "helvetia.plugins.builders.common"
+
+
+def _import_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("helvetia", *parts)).removesuffix(".__init__")
+
+
+def _plugin_of(module: str) -> str:
+    """Return the module of the stock plugin that a module belongs to, or what plugins share."""
+    known = {point.value for point in entry_points(group=GROUP) if point.dist}
+    owners = [one for one in (*known, _SHARED_BY_BUILDERS) if f"{module}.".startswith(f"{one}.")]
+    return max(owners, key=len, default=module)
+
+
+def _imported_by(folder: str) -> dict[str, str]:
+    """Return the modules of ours that a folder imports, each with one place where it does."""
+    return {
+        module: f"{file.relative_to(ROOT)}:{line}"
+        for file in python_files(folder)
+        for module, line in imports(file)
+        if module.split(".")[0] == "helvetia"
+    }
+
+
+def test_the_kernel_imports_no_plugin() -> None:
+    wrong = [
+        f"{place} imports {module}"
+        for module, place in _imported_by("kernel").items()
+        if module.startswith(("helvetia.plugins", "helvetia.web"))
+    ]
+    assert not wrong
+
+
+def test_the_kernel_names_no_plugin_module() -> None:
+    named = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in python_files("kernel")
+        for node in ast.walk(parse(file))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"\bhelvetia\.(plugins|web)\b", node.value)
+    ]
+    assert not named
+
+
+def test_the_contracts_import_nothing_of_the_kernel_but_errors() -> None:
+    allowed = ("helvetia.kernel.contracts", "helvetia.kernel.errors")
+    wrong = [
+        f"{place} imports {module}"
+        for module, place in _imported_by("kernel/contracts").items()
+        if not module.startswith(allowed)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("folder", "heading"),
+    [
+        ("plugins", "Kernel modules that stock plugins use"),
+        ("web", "Kernel modules that the dashboard uses"),
+    ],
+)
+def test_plugins_import_the_listed_kernel_modules_and_no_other(folder: str, heading: str) -> None:
+    listed = items(PAGE.section(heading))
+    used: set[str] = set()
+    for module, place in _imported_by(folder).items():
+        if module.startswith("helvetia.kernel"):
+            covering = [one for one in listed if f"{module}.".startswith(f"{one}.")]
+            assert covering, f"{place} imports {module}; `{heading}` does not list it"
+            used.update(covering)
+    assert used == set(listed), "the list has modules that nobody uses"
+
+
+@pytest.mark.parametrize("folder", ["plugins", "web"])
+def test_a_plugin_imports_no_other_plugin(folder: str) -> None:
+    wrong = []
+    for file in python_files(folder):
+        own = _plugin_of(_import_name(file))
+        for module, line in imports(file):
+            if not module.startswith(("helvetia.plugins", "helvetia.web")):
+                continue
+            if _plugin_of(module) not in (own, _SHARED_BY_BUILDERS):
+                wrong.append(f"{file.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong
+
+
+def test_an_example_plugin_imports_public_names_only() -> None:
+    assert set(_imported_by("examples/helvetia-markdown")) == {"helvetia"}
+
+
+def test_tests_and_benches_are_not_imported_by_the_product() -> None:
+    for folder in ("kernel", "plugins", "web"):
+        for file in python_files(folder):
+            roots = {module.split(".")[0] for module, _ in imports(file)}
+            assert not roots & {"tests", "bench"}, file
+
+
+@pytest.mark.parametrize("name", ["kernel", "plugins", "web"])
+def test_the_import_name_is_a_relative_link(name: str) -> None:
+    link = ROOT / "src" / "helvetia" / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../../{name}"
+    assert f"src/helvetia/{name}" in repository_files()
+
+
+def test_the_package_folder_holds_nothing_else() -> None:
+    found = {path for path in repository_files() if path.startswith("src/")}
+    names = {"__init__.py", "version.py", "py.typed", "kernel", "plugins", "web"}
+    assert found == {f"src/helvetia/{name}" for name in names}

@@ -1,0 +1,79 @@
+"""The same API over PostgreSQL: its queries, its locks, its refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from http_support import World, make_release, make_service, open_platform, populate, serve
+from pydantic import TypeAdapter
+from test_http_policies import CASES, ENDPOINTS, LOWEST, call_endpoint
+
+from helvetia import Identity
+from helvetia.kernel import accounts
+from helvetia.kernel.models import Service, Session, User
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize("database_url", ["postgres"], indirect=True),
+]
+
+
+@pytest.fixture
+async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    async with (
+        open_platform(tmp_path / "home", HELVETIA_DATABASE_URL=database_url) as platform,
+        serve(platform) as world,
+    ):
+        await populate()
+        yield world
+
+
+async def test_every_endpoint_works(world: World) -> None:
+    for name, endpoint in sorted(ENDPOINTS.items()):
+        if name == "tokens_revoke":
+            continue
+        await Session.all().delete()
+        answer = await call_endpoint(world, endpoint, who=LOWEST[endpoint.policy])
+        assert answer.status == CASES[name].status, (name, answer.raw)
+        if endpoint.result is not None and answer.status < 300:
+            TypeAdapter(endpoint.result).validate_json(answer.raw)
+        await Service.all().delete()
+
+
+async def test_what_is_asked_at_once_happens_once(world: World) -> None:
+    await make_service()
+    headers = {"Idempotency-Key": "k"}
+    path = "/api/v1/services/web/deployments"
+    asked = await asyncio.gather(*(world.post(path, {}, headers=headers) for _ in range(8)))
+    assert sorted(answer.status for answer in asked) == [*[200] * 7, 201]
+    new = {"name": "new", "source": "x"}
+    made = await asyncio.gather(*(world.post("/api/v1/services", new) for _ in range(5)))
+    assert sorted(answer.status for answer in made) == [201, *[409] * 4]
+    hostname = {"hostname": "www.example.com"}
+    path = "/api/v1/services/web/domains"
+    added = await asyncio.gather(*(world.post(path, hostname) for _ in range(5)))
+    assert sorted(answer.status for answer in added) == [201, *[409] * 4]
+
+
+async def test_only_one_becomes_the_first(world: World) -> None:
+    people = [Identity(subject=f"p{number}", name="p") for number in range(6)]
+    await asyncio.gather(
+        *(accounts.user_for_identity("form", one) for one in people), return_exceptions=True
+    )
+    assert await User.filter(name="p").count() == 1
+
+
+async def test_pages_of_lists(world: World) -> None:
+    for number in range(5):
+        await make_release(await make_service(f"s-{number}"), 1)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        answer = (await world.get("/api/v1/services", params=params)).json
+        seen += [item["name"] for item in answer["items"]]
+        cursor = answer["next"]
+    assert seen == [f"s-{number}" for number in range(5)]
