@@ -119,12 +119,13 @@ class Server:
         runner = make_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        # Before anybody can ask: the token of the process before this one is void from here on.
+        await self._write_control_file(stack)
         host, port = self._settings.http
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise _taken((host, port), "HELVETIA_HTTP", "the control plane") from error
-        await self._write_control_file(stack)
         self.first_run = await self._first_run()
 
     async def _ring(self, deployment_id: str) -> None:

@@ -64,6 +64,12 @@ async def claim(platform: Platform, deployment_id: str) -> ServiceLease | None:
     return lease
 
 
+async def give_up(lease: ServiceLease, deployment_id: str) -> None:
+    """Do not count an attempt that ended without a death: the next one starts where it did."""
+    async with lease.fenced():
+        await Deployment.filter(id=deployment_id).update(attempt=F("attempt") - 1)
+
+
 async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str) -> Run:
     """Gather what the attempt needs, and end what a former one left running."""
     deployment = await Deployment.get(id=deployment_id)

@@ -34,6 +34,7 @@ class Run:
         problem: what keeps the attempt from doing anything.
         counted_before: the router's counters of both versions before the switch.
         no_return: the route is being switched; from here on nobody can call the deployment off.
+        log_is_away: the log took nothing for a while; it is not waited for again.
         switched: the new version is live; from here on the deployment cannot fail any more.
         why_stopped: set before the attempt's task is cancelled: `cancelled` or `shutdown`.
     """
@@ -54,6 +55,7 @@ class Run:
     problem: HelvetiaError | None = None
     no_return: bool = False
     switched: bool = False
+    log_is_away: bool = False
     why_stopped: str = ""
     task: asyncio.Task[None] | None = None
 

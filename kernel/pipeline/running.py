@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
 
-from tortoise.expressions import F, Q
+from tortoise.expressions import Q
 
 from helvetia.kernel import events
 from helvetia.kernel.commands import kill_owned
@@ -31,7 +30,7 @@ from helvetia.kernel.platform import Platform
 from helvetia.kernel.providers import plugin_call
 
 from . import building, rollover
-from .claiming import claim, is_switched, prepare
+from .claiming import claim, give_up, is_switched, prepare
 from .disk import told
 from .instances import lead_away, remove_instance, revive
 from .lease import LeaseLost
@@ -78,7 +77,12 @@ class Runner:
             lease = await claim(self._platform, deployment_id)
             if lease is not None:
                 async with lease.kept():
-                    await self._attempt(await prepare(self._platform, lease, deployment_id))
+                    try:
+                        run = await prepare(self._platform, lease, deployment_id)
+                    except Exception:
+                        await give_up(lease, deployment_id)
+                        raise
+                    await self._attempt(run)
         except LeaseLost:
             _log.warning("deployment %s went on in another worker", deployment_id)
         finally:
@@ -281,9 +285,11 @@ class Runner:
 
     async def _flush(self, run: Run) -> None:
         """Wait until the log is stored; a store that is away does not hold up a deployment."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOG_SECONDS):
+        try:
+            async with asyncio.timeout(0 if run.log_is_away else _LOG_SECONDS):
                 await run.log.flush()
+        except TimeoutError:
+            run.log_is_away = True
 
     # --- end --------------------------------------------------------------------------------
 
@@ -296,9 +302,7 @@ class Runner:
             elif run.why_stopped == "shutdown":
                 run.log.line("interrupted: the worker stops; the deployment goes on later")
                 await asyncio.to_thread(kill_owned, run.owner_mark)
-                async with run.lease.fenced():
-                    # A worker that was told to stop did not die of this deployment.
-                    await Deployment.filter(id=run.deployment.id).update(attempt=F("attempt") - 1)
+                await give_up(run.lease, run.deployment.id)
             return
         error = task.exception()
         if isinstance(error, LeaseLost):

@@ -12,7 +12,9 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _CHECK_SECONDS = 10.0
 _LONGEST_SECONDS = 90.0
 _END_SECONDS = 5.0
+# Variables of this beginning are handed on to every program that the platform runs.
+_MARK = "PIP_HELVETIA_CONFORMANCE"
 
 
 @dataclass
@@ -89,17 +93,30 @@ async def cancel_midway(
 
     The middle is when `begun` says so; otherwise when a first program of it runs.
     """
-    before = programs()
+    before, mark = programs(), uuid.uuid4().hex
     begun = begun or (lambda: programs() - before)
-    task = asyncio.ensure_future(work)
-    while not (task.done() or begun()):
-        await asyncio.sleep(0.005)
-    task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=_END_SECONDS)
+    os.environ[_MARK] = mark
+    try:
+        task = asyncio.ensure_future(work)
+        while not (task.done() or begun()):
+            await asyncio.sleep(0.005)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=_END_SECONDS)
+    finally:
+        del os.environ[_MARK]
     assert done, f"it still runs {_END_SECONDS:g} s after it was cancelled"
     if not task.cancelled() and (error := task.exception()):
         raise error
-    await eventually(_programs, lambda now: now <= before, _END_SECONDS)
+
+    async def left() -> set[int]:
+        return await asyncio.to_thread(lambda: (programs() - before) | marked(mark))
+
+    try:
+        await eventually(left, lambda now: not now, _END_SECONDS)
+    finally:
+        for pid in await left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def after(turns: int) -> Callable[[], bool]:
@@ -118,8 +135,14 @@ def programs() -> set[int]:
     return found
 
 
-async def _programs() -> set[int]:
-    return await asyncio.to_thread(programs)
+def marked(mark: str) -> set[int]:
+    """Return the programs with the mark in their environment, also those without a parent."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(_MARK) == mark:
+                found.add(process.pid)
+    return found
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> Path:

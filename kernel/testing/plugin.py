@@ -95,7 +95,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Write what each provider keeps of its contract, promise by promise."""
     titles: dict[str, str] = {}
     kept: dict[str, dict[str, tuple[str, str]]] = {}
-    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+    reports = [one for reports in terminalreporter.stats.values() for one in reports]
+    for report in sorted(reports, key=lambda report: getattr(report, "start", 0)):
         for suite, family, name, promise in _noted(report):
             if name or suite not in titles:
                 titles[suite] = f"{family} `{name}`" if name else family

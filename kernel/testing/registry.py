@@ -19,7 +19,7 @@ from .kernel import TestKernel
 
 _SERVICE, _OTHER = "service-1", "service-2"
 _HOSTILE = ("../../escape", "/tmp/escape", "a/b", "", ".", "a\nb")  # noqa: S108 - not a file
-_MANY = 400
+_MANY = 200
 _KILLED_AFTER = (2, 10, 30)
 
 MakeArtifact = Callable[[str], Artifact]

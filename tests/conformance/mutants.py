@@ -229,12 +229,12 @@ class NaiveRegistry(FolderRegistry):
     async def push(self, artifact: Artifact, service_id: str, log: LogSink) -> ArtifactReference:
         word = (artifact.folder / "word").read_text()
         target = self._folder / service_id / word
-        for path in sorted(artifact.folder.rglob("*")):
+        for number, path in enumerate(sorted(artifact.folder.rglob("*"))):
             if path.is_file():
                 kept = target / path.relative_to(artifact.folder)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, kept, follow_symlinks=False) if not kept.exists() else None
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0 if number % 5 else 0.001)
         kept_artifact = replace(artifact, location=str(target))
         return ArtifactReference(registry=self.name, digest=word, bytes=1, artifact=kept_artifact)
 

@@ -56,20 +56,22 @@ def test_a_defect_is_caught_by_its_promise(mutant: str, caught: dict[str, str]) 
     assert caught[f"Test{mutant}::{mutants.CAUGHT_BY[mutant]}"] == "FAILED"
 
 
-def test_the_report_names_every_promise(tmp_path: Path) -> None:
-    output = run_pytest(tmp_path, "--helvetia-provider", STATIC, "-k", "test_name or test_check")
-    lines = output.splitlines()
-    assert any("helvetia conformance: builder `static`" in line for line in lines)
-    assert "✓ Has a legal name and says what it can do." in lines
-    assert "2 kept, 0 broken, 0 not checked" in lines
-
-
-def test_a_broken_promise_is_reported_with_its_reason(tmp_path: Path) -> None:
-    factory = f"{mutants.__name__}:BadName"
-    lines = run_pytest(tmp_path, "--helvetia-provider", factory, "-k", "test_name").splitlines()
-    at = lines.index("✗ Has a legal name and says what it can do.")
-    assert "lower-case letters, digits, hyphens" in lines[at + 1]
-    assert "0 kept, 1 broken, 0 not checked" in lines
+def test_the_report_names_every_promise_and_why_one_is_broken(tmp_path: Path) -> None:
+    providers = STATIC, f"{mutants.__name__}:BadName"
+    options = [word for provider in providers for word in ("--helvetia-provider", provider)]
+    lines = run_pytest(tmp_path, *options, "-k", "test_name or test_attributes").splitlines()
+    good, bad = (
+        next(at for at, line in enumerate(lines) if f"conformance: builder `{name}`" in line)
+        for name in ("static", "Static Builder")
+    )
+    assert lines[good + 1 : good + 4] == [
+        "✓ Has a legal name and says what it can do.",
+        "✓ Names its service type, the kinds it makes and the settings it reads.",
+        "2 kept, 0 broken, 0 not checked",
+    ]
+    assert lines[bad + 1] == "✗ Has a legal name and says what it can do."
+    assert "lower-case letters, digits, hyphens" in lines[bad + 2]
+    assert lines[bad + 4] == "1 kept, 1 broken, 0 not checked"
 
 
 UNWRITTEN = "helvetia.kernel.cli.templates.runtime:ExampleRuntime"

@@ -171,7 +171,6 @@ def faults(platform: Installation) -> list[str]:
     if running != Counter(ids):
         found.append(f"processes {running}, instances {ids}")
     found += [f"left: {path}" for path in (platform.home / "work").glob("*")]
-    found += [f"left: {path}" for path in (platform.home / "git").glob("*") if path.is_dir()]
     found += [
         f"deployment {row['number']} is {row['status']}" for row in open_deployments(platform)
     ]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from . import apps
 from .harness import Installation, Repository, until
+from .looking import deploy, has_ended, is_active, running, seconds_between, stage, text, workspaces
 
 pytestmark = pytest.mark.e2e
 
@@ -26,54 +23,8 @@ def alive(shared: Installation) -> Installation:
     return shared
 
 
-def deploy(platform: Installation, repository: Repository, name: str, *options: str) -> Any:
-    return platform.json("deploy", str(repository.folder), "--name", name, *options)
-
-
-def text(platform: Installation, name: str, path: str = "/") -> str | None:
-    status, body, _ = platform.get(f"{name}.localhost", path)
-    return body.decode() if status == 200 else None
-
-
-def is_active(platform: Installation, name: str) -> Any:
-    """Return the service once it is ACTIVE and settled."""
-    service = platform.service(name)
-    return service if service["status"] == "ACTIVE" and not service["status_reason"] else None
-
-
-def stage(platform: Installation, name: str) -> str | None:
-    """Return the stage that the newest deployment of a service is in."""
-    running = [s for s in platform.deployments(name)[0]["stages"] if s["status"] == "RUNNING"]
-    return running[0]["name"] if running else None
-
-
-def has_ended(platform: Installation, name: str) -> Any:
-    newest = platform.deployments(name)[0]
-    return None if newest["status"] in ("QUEUED", "RUNNING") else newest
-
-
 def kill(platform: Installation) -> None:
     assert platform.end(signal.SIGKILL) == -signal.SIGKILL
-
-
-def running(pids: Iterable[int]) -> list[int]:
-    """Return those that still run; a zombie waits for nobody but its parent."""
-    return [pid for pid in pids if is_running(pid)]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def seconds_between(since: str, until: str) -> float:
-    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
-
-
-def workspaces(platform: Installation) -> list[Path]:
-    return list((platform.home / "work").glob("*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -309,124 +260,3 @@ def test_the_killed_proxy_comes_back_and_routes(
     repository.commit("two", apps.server("two"))
     assert deploy(alive, repository, name)["status"] == "LIVE"
     assert text(alive, name) == "two"
-
-
-def test_cancel_ends_a_running_build(alive: Installation, tmp_path: Path) -> None:
-    site = apps.SlowSite(tmp_path)
-    site.commit("one")
-    deploying = alive.begin(
-        "deploy", str(site.repository.folder), "--name", "called-off", *apps.SlowSite.options
-    )
-    until("the build has begun", site.builds)
-    (made,) = alive.deployments("called-off")
-
-    ended = alive.json("cancel", made["id"], timeout=15)
-
-    assert ended["status"] == "CANCELLED"
-    asked = next(
-        event["time"]
-        for event in alive.api("GET", "services/called-off/events")["items"]
-        if event["kind"] == "deployment.cancel-requested"
-    )
-    assert seconds_between(asked, ended["finished_at"]) < 5
-    _, said = deploying.communicate(timeout=15)
-    assert deploying.returncode == 6, said
-    assert running(site.builds()[0]) == []
-    until("the work folder is gone", lambda: not workspaces(alive))
-    assert alive.service("called-off")["status"] == "IDLE"
-    assert alive.service("called-off")["instances"] == []
-
-
-def test_of_many_deployments_the_first_and_the_last_run(
-    alive: Installation, tmp_path: Path
-) -> None:
-    site = apps.SlowSite(tmp_path)
-    site.commit("one")
-    first = ("deploy", str(site.repository.folder), "--name", "many", *apps.SlowSite.options)
-    alive.run(*first, "--no-wait")
-    until("the first build has begun", site.builds)
-    for _ in range(9):
-        alive.api("POST", "services/many/deployments", {})
-    site.let_go()
-
-    until("the last one ends", lambda: alive.deployments("many")[0]["status"] == "LIVE")
-
-    statuses = [one["status"] for one in reversed(alive.deployments("many"))]
-    assert statuses == ["LIVE", *["SUPERSEDED"] * 8, "LIVE"]
-    assert len(site.builds()) == 2
-
-
-def test_a_service_stopped_while_it_deploys_is_stopped(
-    alive: Installation, repository: Repository, tmp_path: Path
-) -> None:
-    repository.commit("one", apps.server("one"))
-    deploy(alive, repository, "halted")
-    repository.commit("two", apps.server("two", {"start-when": tmp_path / "never"}))
-    alive.api("POST", "services/halted/deployments", {})
-    until("the new version is probed", lambda: stage(alive, "halted") == "probe")
-
-    alive.run("stop", "halted", timeout=30)
-
-    assert alive.deployments("halted")[0]["status"] == "CANCELLED"
-    service = alive.service("halted")
-    assert (service["status"], service["instances"]) == ("STOPPED", [])
-    assert text(alive, "halted") is None
-    alive.run("start", "halted")
-    assert text(alive, "halted") == "one"
-
-
-def test_a_service_deleted_while_it_deploys_leaves_nothing(
-    alive: Installation, tmp_path: Path
-) -> None:
-    site = apps.SlowSite(tmp_path)
-    site.let_go()
-    site.commit("one")
-    deploy(alive, site.repository, "gone", *apps.SlowSite.options)
-    service = alive.service("gone")
-    site.hold()
-    alive.api("POST", "services/gone/deployments", {})
-    until("the second build has begun", lambda: len(site.builds()) == 2)
-
-    alive.run("delete", "gone", "--yes", timeout=30)
-
-    alive.run("status", "gone", code=2)
-    assert text(alive, "gone") is None
-    assert running(site.builds()[1]) == []
-    left = [path for path in alive.home.rglob("*") if service["id"] in path.name]
-    # A lock may be held by somebody who is about to see that the service is gone.
-    assert [path for path in left if path.parent.name != "locks"] == []
-    until("the work folder is gone", lambda: not workspaces(alive))
-
-
-def test_rollback_and_restart(alive: Installation, repository: Repository) -> None:
-    for version in ("one", "two", "three"):
-        repository.commit(version, apps.server(version))
-        deploy(alive, repository, "back", "--env", f"MOOD={version}")
-
-    back = alive.json("rollback", "back", "--to", "1")
-
-    assert (back["status"], back["trigger"], back["release"]) == ("LIVE", "rollback", 1)
-    assert "build" not in [one["name"] for one in back["stages"]]
-    assert text(alive, "back") == "one"
-    assert text(alive, "back", "/env/MOOD") == "one", "a rollback brings the variables back"
-    assert alive.deployments("back")[1]["status"] == "ROLLED_BACK"
-    alive.run("env", "back", "set", "MOOD=fine")
-    assert text(alive, "back", "/env/MOOD") == "one"
-    restarted = alive.json("restart", "back")
-    assert restarted["release"] == 4
-    assert (text(alive, "back"), text(alive, "back", "/env/MOOD")) == ("one", "fine")
-
-
-def test_a_hostname_takes_effect_within_two_seconds(
-    alive: Installation, repository: Repository
-) -> None:
-    repository.commit("one", apps.server("one"))
-    deploy(alive, repository, "named")
-    pid = text(alive, "named", "/pid")
-
-    alive.api("POST", "services/named/domains", {"hostname": "www.example.com"})
-
-    until("the name leads there", lambda: alive.get("www.example.com")[0] == 200, seconds=2)
-    alive.api("DELETE", "services/named/domains/www.example.com")
-    until("the name leads nowhere", lambda: alive.get("www.example.com")[0] == 404, seconds=2)
-    assert text(alive, "named", "/pid") == pid

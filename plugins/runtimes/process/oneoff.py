@@ -37,7 +37,7 @@ class OneOff:
         try:
             work = folder / "work"
             await asyncio.to_thread(folder.mkdir, mode=0o700)
-            await asyncio.to_thread(copy_artifact, spec.artifact.artifact.folder, work)
+            await copy_artifact(spec.artifact.artifact.folder, work)
             program = await asyncio.to_thread(make_program, spec, work, home=work)
             await supervised.start(
                 SupervisedSpec(

@@ -131,7 +131,7 @@ class ProcessRuntime(Runtime):
         work = artifact.folder
         if not artifact.read_only:
             work = folder / "work"
-            await asyncio.to_thread(copy_artifact, artifact.folder, work)
+            await copy_artifact(artifact.folder, work)
         added = {"PORT": str(record.port), "HOST": HOST}
         home = folder if artifact.read_only else work
         program = await asyncio.to_thread(make_program, spec, work, home=home, added=added)
