@@ -54,15 +54,23 @@ async def run_command(
     Raises:
         FileNotFoundError: there is no such program.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env={**base_environment(), **(environment or {}), OWNER_VARIABLE: owner},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    creating = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env={**base_environment(), **(environment or {}), OWNER_VARIABLE: owner},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
     )
+    try:
+        process = await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        # Left to itself, asyncio would kill the program and not what it has started already.
+        await _end(await creating)
+        raise
     assert process.stdout is not None
     assert process.stderr is not None
     readers = asyncio.gather(
@@ -75,12 +83,16 @@ async def run_command(
         await asyncio.wait([readers], timeout=_LEFTOVER_SECONDS)
         return code
     except BaseException:
-        _kill_group(process.pid)
-        # Shielded: a second cancel must not leave a zombie.
-        await asyncio.shield(_ended(process))
+        await _end(process)
         raise
     finally:
         readers.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the program and all of its group; a second cancel must not leave a zombie."""
+    _kill_group(process.pid)
+    await asyncio.shield(_ended(process))
 
 
 async def _ended(process: asyncio.subprocess.Process) -> int:

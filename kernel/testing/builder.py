@@ -29,7 +29,7 @@ SAMPLES: dict[str, Files] = {
     "Markdown": {"index.md": "# Hello\n"},
     "a Dockerfile": {"Dockerfile": "FROM scratch\nCOPY hello /hello\n", "hello": "hello\n"},
 }
-_HANG = "import subprocess; subprocess.run(['sleep', '600'])"
+_HANG = "import subprocess; subprocess.run(['sleep', '30'])"
 _FOLDERS = ("checkout", "output", "cache")
 
 
