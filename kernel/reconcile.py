@@ -23,10 +23,9 @@ from .models import (
     InstanceStatus,
     Service,
     ServiceStatus,
-    utcnow,
 )
 from .pipeline.instances import ENDED, observe
-from .pipeline.lease import LeaseLost, ServiceLease
+from .pipeline.lease import LeaseLost, ServiceLease, is_free
 from .platform import Platform
 from .providers import Entry, plugin_call
 from .repairs import Findings
@@ -49,8 +48,8 @@ class Reconciler:
         router = await self._platform.router()
         routes = {route.service_id: route for route in await self._routes(router)}
         deploying = {row.service_id for row in await Deployment.filter(status__in=_OPEN)}
-        for service in await Service.all():
-            if service.id in self._repairs or self._is_held(service):
+        for service in await Service.filter(is_free(self._platform.options.lease_seconds)):
+            if service.id in self._repairs:
                 continue
             if service.id in deploying and service.desired is Desired.RUNNING:
                 continue
@@ -130,9 +129,6 @@ class Reconciler:
     async def _routes(self, router: Entry[Router]) -> Sequence[Route]:
         async with plugin_call(router.plugin, f"{router.name}.routes", 30):
             return await router.provider.routes()
-
-    def _is_held(self, service: Service) -> bool:
-        return service.lease_until is not None and service.lease_until > utcnow()
 
     async def _repair(self, service: Service, router: Entry[Router]) -> None:
         try:

@@ -7,13 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from tortoise.expressions import Q
-
 from . import events
 from .collecting import Collector
 from .duties import has_duty, lay_down
 from .jobs import Jobs, LocalBroker
-from .models import Deployment, DeploymentStatus, utcnow
+from .models import Deployment, DeploymentStatus
+from .pipeline.lease import is_free
 from .pipeline.running import Runner
 from .pipeline.workspaces import collect_workspaces
 from .platform import Platform
@@ -69,7 +68,7 @@ class Worker:
 
     async def _reap(self) -> None:
         """Ring for deployments that wait and for those whose worker is dead."""
-        free = Q(service__lease_owner=None) | Q(service__lease_until__lt=utcnow())
+        free = is_free(self._platform.options.lease_seconds, service="service__")
         waiting = (
             await Deployment.filter(
                 free, status__in=(DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
@@ -99,6 +98,7 @@ class Worker:
             self._tidied = time.monotonic()
             await collect_artifacts(self._platform)
             await collect_uploads(self._platform)
+            await collect_workspaces(self._platform)
             await self._collector.trim()
 
     async def _collect(self) -> None:

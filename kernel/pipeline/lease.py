@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from tortoise.expressions import F, Q
 from tortoise.queryset import QuerySet
@@ -15,6 +16,7 @@ from tortoise.transactions import in_transaction
 
 from helvetia.kernel.models import Service, utcnow
 
+_CLOCK_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -38,10 +40,9 @@ class ServiceLease:
     @classmethod
     async def acquire(cls, service_id: str, *, owner: str, seconds: float) -> ServiceLease | None:
         """Become the master, unless somebody else is. May be called in a transaction."""
-        now = utcnow()
-        free = Q(lease_owner=None) | Q(lease_until__lt=now)
-        won = await Service.filter(free, id=service_id).update(
-            lease_owner=owner, lease_until=now + timedelta(seconds=seconds), fence=F("fence") + 1
+        until = utcnow() + timedelta(seconds=seconds)
+        won = await Service.filter(is_free(seconds), id=service_id).update(
+            lease_owner=owner, lease_until=until, fence=F("fence") + 1
         )
         if not won:
             return None
@@ -117,6 +118,26 @@ class ServiceLease:
 
     def _mine(self) -> QuerySet[Service]:
         return Service.filter(id=self.service_id, fence=self.fence, lease_owner=self.owner)
+
+
+def is_free(seconds: float, *, service: str = "") -> Q:
+    """Match services without a master: there is none, or it was silent for too long.
+
+    A lease that ends in the far future is of a time when the clock was wrong: whoever is alive
+    renews it by the present clock.
+
+    Args:
+        seconds: how long leases last here.
+        service: how the query gets to the service, as `service__`.
+    """
+    now = utcnow()
+    far = now + timedelta(seconds=_CLOCK_SECONDS + 2 * seconds)
+    matches: list[dict[str, Any]] = [
+        {f"{service}lease_owner": None},
+        {f"{service}lease_until__lt": now},
+        {f"{service}lease_until__gt": far},
+    ]
+    return Q(*(Q(**match) for match in matches), join_type=Q.OR)
 
 
 async def release_dead(prefix: str) -> int:

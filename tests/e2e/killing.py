@@ -28,7 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     def do_GET(self):
-        if self.path == "/slow":
+        if self.path == "/?slow":
             time.sleep(0.3)
         self.send_response(200)
         self.send_header("Content-Length", str(len(VERSION)))
@@ -88,7 +88,7 @@ class Requests:
             self._stop.set()
             for thread in threads:
                 thread.join()
-        assert self.failed == []
+        assert not self.failed, "\n".join(self.failed[:10])
 
     def await_more(self, count: int = 10) -> None:
         """Wait until each service has answered so many more requests."""
@@ -106,7 +106,7 @@ class Requests:
             number += 1
             began = time.strftime("%H:%M:%S")
             try:
-                path = "/slow" if number % 25 == 0 else "/"
+                path = "/?slow" if number % 25 == 0 else "/"
                 status, body, _ = self._platform.get(f"{name}.localhost", path)
             except (OSError, http.client.HTTPException) as error:
                 self.failed.append(f"{began} {name}: {error!r}")
@@ -167,7 +167,7 @@ def faults(platform: Installation) -> list[str]:
     folders -= {".ports.json", ".ports.lock", ".runs"}
     if folders != ids:
         found.append(f"instance folders {folders}, instances {ids}")
-    running = Counter(instance for _, instance in instance_processes(platform))
+    running = Counter(instance_processes(platform))
     if running != Counter(ids):
         found.append(f"processes {running}, instances {ids}")
     found += [f"left: {path}" for path in (platform.home / "work").glob("*")]
@@ -203,18 +203,19 @@ def open_deployments(platform: Installation) -> list[dict[str, Any]]:
     return rows(platform, "SELECT * FROM deployment WHERE status IN ('QUEUED', 'RUNNING')")
 
 
-def instance_processes(platform: Installation) -> list[tuple[int, str]]:
-    """Return the process of each instance: its pid and the name of the instance's folder."""
-    root = platform.home / "process"
-    found = []
+def instance_processes(platform: Installation) -> list[str]:
+    """Return the instance of each program that runs, and not of what that started itself."""
+    (fact,) = rows(platform, "SELECT value FROM fact WHERE id = 'installation'")
+    mark = f"instance:{fact['value']}:"
+    owners: dict[int, str] = {}
+    parents: dict[int, int] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            folder = Path(process.cwd())
-            if root in folder.parents:
-                found.append((process.pid, folder.relative_to(root).parts[0]))
-    return found
+            owner = process.environ().get("HELVETIA_OWNER", "")
+            if owner.startswith(mark) and process.status() != psutil.STATUS_ZOMBIE:
+                owners[process.pid] = owner.removeprefix(mark)
+                parents[process.pid] = process.ppid()
+    return [owner for pid, owner in owners.items() if parents[pid] not in owners]
 
 
 def await_tidy(platform: Installation, *, seconds: float = 20) -> None:

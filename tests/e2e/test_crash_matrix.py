@@ -110,6 +110,8 @@ def shared_world(platform: Installation) -> World:
     world.up()
     world.app.commit("first")
     world.app.deploy_first(platform)
+    settings = {"settings": {"health": {"interval_seconds": 0.1}}}
+    platform.api("PATCH", f"services/{world.app.name}", settings)
     return world
 
 

@@ -19,7 +19,7 @@ import pytest
 from .harness import Installation, until
 from .killing import App, Requests, await_tidy, open_deployments, rows
 
-KILLS = int(os.environ.get("HELVETIA_KILLS", "25"))
+KILLS = int(os.environ.get("HELVETIA_KILLS", "10"))
 SEED = int(os.environ.get("HELVETIA_SEED", "1"))
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60 + 20 * KILLS)]
 

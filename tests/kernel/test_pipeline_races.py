@@ -423,6 +423,17 @@ async def test_the_journal_of_a_deployment_whose_release_was_kept(world: World) 
     assert deployment.status is DeploymentStatus.LIVE
 
 
+async def test_a_lease_of_a_clock_that_was_ahead_is_void(world: World) -> None:
+    service = await world.create()
+    deployment = await world.queue(service, "one")
+    ahead = utcnow() + timedelta(hours=1)
+    await Service.filter(id=service.id).update(lease_owner="dead", lease_until=ahead)
+
+    await world.runner(deployment.id)
+
+    assert (await Deployment.get(id=deployment.id)).status is DeploymentStatus.LIVE
+
+
 async def test_a_lease_that_is_taken_away_ends_the_block(world: World) -> None:
     from helvetia.kernel.pipeline.lease import LeaseLost, ServiceLease
 

@@ -131,7 +131,14 @@ class ProcessRuntime(Runtime):
         work = artifact.folder
         if not artifact.read_only:
             work = folder / "work"
-            await copy_artifact(artifact.folder, work)
+            try:
+                await copy_artifact(artifact.folder, work)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise ReleaseFailed(
+                    f"the artifact cannot be copied to {folder}: {reason}",
+                    hint="Make room on that disk, then deploy again.",
+                ) from error
         added = {"PORT": str(record.port), "HOST": HOST}
         home = folder if artifact.read_only else work
         program = await asyncio.to_thread(make_program, spec, work, home=home, added=added)

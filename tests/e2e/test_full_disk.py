@@ -1,0 +1,149 @@
+"""The disk takes nothing more: a clear reason, the old version serves, and all goes on later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .harness import Installation, until
+from .killing import App, Requests, await_tidy
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system"),
+]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs"]
+    if subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def running(home: Path, **settings: str) -> Iterator[Installation]:
+    platform = Installation(home)
+    try:
+        platform.up(**settings)
+        yield platform
+    finally:
+        platform.tear_down()
+
+
+def ended(platform: Installation, name: str) -> Any:
+    newest = platform.deployments(name)[0]
+    return newest if newest["status"] not in ("QUEUED", "RUNNING") else None
+
+
+def big_file(app: App, megabytes: int) -> None:
+    (app.repository.folder / "big").write_bytes(os.urandom(megabytes * 2**20))
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "words"),
+    [
+        ("work", 3, "git says: error: unable to write file"),
+        ("process", 4, "no space left on device"),
+        ("artifacts", 3, "there is no space left to keep the artifact"),
+    ],
+)
+def test_a_version_that_does_not_fit(tmp_path: Path, folder: str, code: int, words: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    app = App(tmp_path / "repository", "web")
+    app.commit("one")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(small_disk(home / folder, 8))
+        platform = stack.enter_context(running(home))
+        app.deploy_first(platform)
+        with Requests(platform, "web").running():
+            big_file(app, 12)
+            app.commit("two")
+            failed = platform.json("deploy", str(app.repository.folder), "--name", "web", code=code)
+            assert failed["status"] == "FAILED"
+            assert words in failed["reason"]
+            await_tidy(platform)
+            assert platform.get("web.localhost")[1] == b"one"
+            (app.repository.folder / "big").unlink()
+            app.commit("three")
+            assert app.deploy_first(platform)["status"] == "LIVE"
+            await_tidy(platform)
+        assert platform.get("web.localhost")[1] == b"three"
+
+
+def test_the_whole_data_folder_is_full(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    app = App(tmp_path / "repository", "web")
+    app.commit("one")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(small_disk(home, 48))
+        platform = stack.enter_context(running(home))
+        app.deploy_first(platform)
+        with Requests(platform, "web").running() as requests:
+            app.commit("two")
+            filler = home / "filler"
+            fill(filler)
+            with contextlib.suppress(AssertionError, OSError):
+                platform.api("POST", "services/web/deployments", {})
+            requests.await_more(100)
+            assert platform.get("web.localhost")[1] == b"one"
+            filler.unlink()
+            # Without a hand: the one that was asked for ends, and the next one works.
+            until("what was asked for ends", lambda: ended(platform, "web"), seconds=60)
+            app.commit("three")
+            platform.api("POST", "services/web/deployments", {})
+            until("the next one ends", lambda: ended(platform, "web"), seconds=60)
+            await_tidy(platform)
+        assert platform.deployments("web")[0]["status"] == "LIVE"
+        assert platform.get("web.localhost")[1] == b"three"
+
+
+@pytest.mark.parametrize("when", ["build", "probe"])
+def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str) -> None:
+    home = tmp_path / "home"
+    app = App(tmp_path / "repository", "web")
+    app.commit("one")
+    place = {"build": "build:before", "probe": "start:after"}[when]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(small_disk(home, 48))
+        platform = stack.enter_context(running(home, HELVETIA_FAILPOINT=f"@{tmp_path / 'place'}"))
+        app.deploy_first(platform)
+        with Requests(platform, "web").running() as requests:
+            app.commit("two")
+            (tmp_path / "place").write_text(place)
+            with contextlib.suppress(AssertionError, OSError):
+                platform.api("POST", "services/web/deployments", {})
+            assert platform.process is not None
+            platform.process.wait(30)
+            (tmp_path / "place").unlink()
+            filler = home / "filler"
+            fill(filler)
+            # A start that needs to write says why it cannot, and does not hurt anything.
+            platform.begin_up()
+            requests.await_more(100)
+            filler.unlink()
+            if platform.process.poll() is not None:
+                platform.up()
+            until("it is ready", lambda: platform.get_control("/readyz") == 200, seconds=60)
+            until("the deployment ends", lambda: ended(platform, "web"), seconds=60)
+            await_tidy(platform)
+        assert platform.deployments("web")[0]["status"] == "LIVE"
+        assert platform.get("web.localhost")[1] == b"two"
+
+
+def fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
