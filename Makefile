@@ -3,11 +3,12 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: help run test check bench clean
+.PHONY: help run test test-long check bench clean
 
 help:
 	@echo "make run    install into $(VENV), start Helvetia, deploy the sample service"
 	@echo "make test   install what the tests need, then run all checks and tests"
+	@echo "make test-long  the tests alone, with those that take a minute each"
 	@echo "make check  ruff and mypy only"
 	@echo "make bench  measure; prints tables"
 	@echo "make clean  remove the virtual environment and caches"
@@ -18,7 +19,11 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(BIN)/python tests/needs.py
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(VENV)/installed-dev
+	@$(BIN)/python tests/needs.py
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -7,19 +7,24 @@ import multiprocessing
 import os
 import tempfile
 import time
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from bench.tables import show
 from helvetia.kernel import accounts
 from helvetia.kernel.http.app import make_app, make_runner
-from helvetia.kernel.models import Service
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.settings import Settings
+from helvetia.plugins.api import services
+from helvetia.plugins.api.inputs import NewService
 
 CONNECTIONS = 32
 SECONDS = 4.0
+_spawn = multiprocessing.get_context("spawn")
 
 
 async def load(url: str, headers: dict[str, str]) -> tuple[float, list[float]]:
@@ -41,16 +46,26 @@ async def load(url: str, headers: dict[str, str]) -> tuple[float, list[float]]:
     return len(latencies) / SECONDS, sorted(latencies)
 
 
-def client_process(url: str, headers: dict[str, str], results: multiprocessing.Queue) -> None:
+def client_process(
+    url: str, headers: dict[str, str], results: Queue[tuple[float, list[float]]]
+) -> None:
     results.put(asyncio.run(load(url, headers)))
 
 
-async def measure(name: str, url: str, headers: dict[str, str]) -> float:
-    """Load the address from another process and print a row."""
-    results: multiprocessing.Queue = multiprocessing.get_context("spawn").Queue()
-    process = multiprocessing.get_context("spawn").Process(
-        target=client_process, args=(url, headers, results)
-    )
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a load of one address showed."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+async def measure(url: str, headers: dict[str, str]) -> Load:
+    """Load the address from another process; the server's CPU is this process's."""
+    results: Queue[tuple[float, list[float]]] = _spawn.Queue()
+    process = _spawn.Process(target=client_process, args=(url, headers, results))
     process.start()
     before = os.times()
     rate, latencies = await asyncio.to_thread(results.get)
@@ -58,11 +73,7 @@ async def measure(name: str, url: str, headers: dict[str, str]) -> float:
     process.join()
     cpu = (after.user + after.system - before.user - before.system) / len(latencies)
     p50, p99 = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
-    print(
-        f"{name:<32} {rate:>8.0f}/s  p50 {p50 * 1e3:6.1f} ms  p99 {p99 * 1e3:6.1f} ms"
-        f"  {cpu * 1e3:6.2f} ms CPU each"
-    )
-    return rate
+    return Load(rate, p50 * 1e3, p99 * 1e3, cpu * 1e3)
 
 
 async def bare() -> web.AppRunner:
@@ -93,19 +104,27 @@ async def main() -> None:
         plain = await bare()
         headers = {"Authorization": f"Bearer {token}"}
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        floor = await measure("bare aiohttp", f"http://127.0.0.1:{plain.addresses[0][1]}/", {})
-        await measure("healthz", f"{url}/healthz", {})
-        await Service.create(team=team, name="only", source_url="https://example.com/x.git")
-        one = await measure("services, 1", f"{url}/api/v1/services", headers)
+        listing = f"{url}/api/v1/services"
+
+        async def create(name: str) -> None:
+            new = NewService(name=name, source="https://example.com/x.git")
+            await services.create(platform, new, team_id=team.id, actor="", trusted=False)
+
+        floor = await measure(f"http://127.0.0.1:{plain.addresses[0][1]}/", {})
+        loads = [("bare aiohttp handler", floor), ("healthz", await measure(f"{url}/healthz", {}))]
+        await create("only")
+        loads.append(("services, 1", await measure(listing, headers)))
         for number in range(999):
-            await Service.create(
-                team=team, name=f"s{number}", source_url="https://example.com/x.git"
-            )
-        many = await measure("services, 1,000 (page of 50)", f"{url}/api/v1/services", headers)
-        print(f"ratio to the bare handler: 1 service {one / floor:.2f}, 1,000 {many / floor:.2f}")
+            await create(f"s{number}")
+        loads.append(("services, 1,000 (page of 50)", await measure(listing, headers)))
         await plain.cleanup()
         await runner.cleanup()
         await platform.close()
+    titles = ("what", "requests/s", "p50 ms", "p99 ms", "CPU ms each", "CPU ratio")
+    show(
+        titles,
+        [[what, it.rate, it.p50, it.p99, it.cpu, it.cpu / floor.cpu] for what, it in loads],
+    )
 
 
 if __name__ == "__main__":

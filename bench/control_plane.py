@@ -7,6 +7,7 @@ Each row stands beside the raw tool that does the same without the platform.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import statistics
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -59,35 +60,55 @@ def raw_traefik(folder: Path) -> float:
         process.wait()
 
 
-def start(platform: Installation, number: signal.Signals) -> float:
-    """Start the platform, wait until it is ready, and end it with a signal."""
+def cpu_of(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def children_cpu(work: Callable[[], object]) -> float:
+    """Return the CPU seconds of the programs that the work runs to their end."""
+    before = os.times()
+    work()
+    after = os.times()
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+
+
+def start(platform: Installation, number: signal.Signals) -> tuple[float, float]:
+    """Start the platform, end it with a signal; return seconds until ready, and CPU seconds."""
     began = time.perf_counter()
     platform.up()
     taken = time.perf_counter() - began
+    assert platform.process is not None
+    used = cpu_of(psutil.Process(platform.process.pid))
     platform.end(number)
-    return taken
+    return taken, used
 
 
 def starts(folder: Path, repeats: int) -> list[list[object]]:
-    traefik = median(repeats, lambda: raw_traefik(folder))
-    python = median(repeats, lambda: seconds(sys.executable, "-c", "import aiohttp.web"))
-    fresh = []
-    for number in range(repeats):
-        platform = Installation(folder / f"fresh-{number}")
-        fresh.append(start(platform, signal.SIGINT))
-    again = median(repeats, lambda: start(platform, signal.SIGINT))
-    platform.up()
-    platform.end(signal.SIGTERM)
-    adopting = median(repeats, lambda: start(platform, signal.SIGTERM))
+    imports = [sys.executable, "-c", "import aiohttp.web"]
+    raw = median(repeats, lambda: raw_traefik(folder)) + median(repeats, lambda: seconds(*imports))
+    raw_cpu = median(repeats, lambda: children_cpu(lambda: seconds(*imports)))
+    fresh = [
+        start(Installation(folder / f"fresh-{number}"), signal.SIGINT) for number in range(repeats)
+    ]
+    platform = Installation(folder / "again")
+    start(platform, signal.SIGINT)
+    again = [start(platform, signal.SIGINT) for _ in range(repeats)]
+    start(platform, signal.SIGTERM)
+    adopting = [start(platform, signal.SIGTERM) for _ in range(repeats)]
     platform.tear_down()
-    raw = traefik + python
-    rows = (
-        ("first start, new data folder", statistics.median(fresh)),
+    rows: list[list[object]] = []
+    for what, found in (
+        ("first start, new data folder", fresh),
         ("later start", again),
         ("start that adopts a running proxy", adopting),
-    )
-    name = "Traefik alone + import aiohttp"
-    return [[what, "s", took, name, raw, took / raw] for what, took in rows]
+    ):
+        took, used = (statistics.median(values) for values in zip(*found, strict=True))
+        rows.append([what, "s", took, "Traefik alone + import aiohttp", raw, took / raw])
+        rows.append([f"{what}, CPU", "s", used, "import aiohttp", raw_cpu, used / raw_cpu])
+    return rows
 
 
 def idle(platform: Installation) -> list[list[object]]:
@@ -95,15 +116,21 @@ def idle(platform: Installation) -> list[list[object]]:
     assert platform.process is not None
     process = psutil.Process(platform.process.pid)
     traefik = psutil.Process(platform.traefik()["pid"])
-    time.sleep(2)
-    before = process.cpu_times()
+    time.sleep(5)
+    before, raw_before = cpu_of(process), cpu_of(traefik)
     time.sleep(IDLE_SECONDS)
-    after = process.cpu_times()
-    used = after.user + after.system - before.user - before.system
+    used, raw = cpu_of(process) - before, cpu_of(traefik) - raw_before
     memory, beside = process.memory_info().rss / 2**20, traefik.memory_info().rss / 2**20
     return [
         ["idle memory (RSS)", "MiB", memory, "Traefik", beside, memory / beside],
-        ["idle processor", "% of a core", 100 * used / IDLE_SECONDS, "", "", ""],
+        [
+            "idle processor",
+            "% of a core",
+            100 * used / IDLE_SECONDS,
+            "Traefik",
+            100 * raw / IDLE_SECONDS,
+            used / raw if raw else "",
+        ],
     ]
 
 
@@ -120,12 +147,13 @@ def deployments(platform: Installation, folder: Path, repeats: int) -> list[list
         repository = site(folder / f"site-{files}", files)
         count = iter(range(1000))
 
-        def clone(repository: Repository = repository, count: object = count) -> float:
-            target = f"{repository.folder}-clone-{next(count)}"  # type: ignore[call-overload]
+        def build(repository: Repository = repository, count: Iterator[int] = count) -> float:
+            target = f"{repository.folder}-clone-{next(count)}"
             url = f"file://{repository.folder}"
-            return seconds("git", "clone", "-q", "--depth", "1", url, target)
+            cloned = seconds("git", "clone", "-q", "--depth", "1", url, target)
+            return cloned + seconds("cp", "-a", target, f"{target}-built")
 
-        raw = median(repeats, clone)
+        raw = median(repeats, build)
         name = f"site-{files}"
         walls, inside, until_live = [], [], []
         for number in range(repeats + 1):
@@ -147,11 +175,24 @@ def deployments(platform: Installation, folder: Path, repeats: int) -> list[list
         ):
             took = statistics.median(values)
             what = f"redeploy of {files} pages, {what}"
-            rows.append([what, "s", took, "git clone --depth 1", raw, took / raw])
-    python = median(repeats, lambda: seconds(sys.executable, "-c", "pass"))
-    command = median(repeats, lambda: _listing(platform))
-    rows.append(["helvetia services", "s", command, "python -c pass", python, command / python])
+            rows.append([what, "s", took, "git clone + cp", raw, took / raw])
+        over = statistics.median(until_live) - raw
+        rows.append([f"overhead for {files} pages until live", "s", over, "", "", ""])
     return rows
+
+
+def calls(platform: Installation, repeats: int) -> list[list[object]]:
+    bare = [sys.executable, "-c", "pass"]
+    wall, raw_wall = (
+        median(repeats, lambda: _listing(platform)),
+        median(repeats, lambda: seconds(*bare)),
+    )
+    cpu = median(repeats, lambda: children_cpu(lambda: _listing(platform)))
+    raw_cpu = median(repeats, lambda: children_cpu(lambda: seconds(*bare)))
+    return [
+        ["helvetia services", "s", wall, "python -c pass", raw_wall, wall / raw_wall],
+        ["helvetia services, CPU", "s", cpu, "python -c pass", raw_cpu, cpu / raw_cpu],
+    ]
 
 
 def _listing(platform: Installation) -> float:
@@ -168,6 +209,7 @@ def main(repeats: int) -> None:
         try:
             platform.up()
             rows += deployments(platform, folder, repeats)
+            rows += calls(platform, repeats)
             rows += idle(platform)
         finally:
             platform.tear_down()

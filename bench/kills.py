@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.rollover.load import Load
 from bench.tables import show
 from tests.e2e import apps
 from tests.e2e.harness import Installation, Repository, until
-from tests.e2e.load import Load
 
 NAME = "web"
 RATE = 50.0

@@ -1,4 +1,4 @@
-"""Who may come in: users for proven identities, their sessions and API tokens."""
+"""Who may come in: users for proven identities, and their sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 
 from . import events, secrets
 from .contracts.auth import Identity
-from .errors import Forbidden, NotFound
+from .errors import Forbidden
 from .models import Account, Membership, Role, Session, Team, Token, User, utcnow
 
 OPERATOR_TEAM = "default"
@@ -81,38 +81,6 @@ async def create_session(user: User) -> tuple[str, Session]:
 async def end_session(value: str) -> None:
     """End the session of a cookie; quiet if there is none."""
     await Session.filter(digest=secrets.digest(value)).delete()
-
-
-async def create_token(
-    user: User, *, name: str, expires_in_days: int | None = None
-) -> tuple[str, Token]:
-    """Make an API token; return its clear text, which is kept nowhere, and the row."""
-    clear = secrets.new_token("hv")
-    expires_at = utcnow() + timedelta(days=expires_in_days) if expires_in_days else None
-    async with in_transaction():
-        token = await Token.create(
-            user_id=user.id, name=name, digest=secrets.digest(clear), expires_at=expires_at
-        )
-        await events.record("token.created", actor=user.id, token=token.id, name=name)
-    return clear, token
-
-
-async def list_tokens(user: User) -> list[Token]:
-    """Return the user's tokens that were not revoked, oldest first."""
-    return await Token.filter(user_id=user.id, revoked_at=None).order_by("created_at", "id")
-
-
-async def revoke_token(user: User, token_id: str) -> None:
-    """Make one of the user's tokens worthless.
-
-    Raises:
-        NotFound: the user has no such token.
-    """
-    async with in_transaction():
-        mine = Token.filter(id=token_id, user_id=user.id, revoked_at=None)
-        if not await mine.update(revoked_at=utcnow()):
-            raise NotFound(f"there is no token {token_id}", hint="see `helvetia token list`")
-        await events.record("token.revoked", actor=user.id, token=token_id)
 
 
 async def local_token() -> str:

@@ -6,10 +6,12 @@ import json
 import logging
 from dataclasses import dataclass
 
+from helvetia.logs import PLATFORM, LogRecord, SequenceTaken, clean_lines
+from helvetia.masking import Redactor
+
 from . import environment
 from .contracts.runtime import RuntimeLogPage
 from .errors import HelvetiaError
-from .logs import PLATFORM, LogRecord, Redactor, SequenceTaken, clean_lines
 from .models import Instance, Release
 from .platform import Platform
 from .providers import plugin_call
@@ -44,8 +46,9 @@ class Collector:
         self._positions: dict[str, _Position] = {}
         self._releases: dict[str, _Release] = {}
 
-    async def once(self) -> None:
-        """Copy what is new of every instance, a page of each."""
+    async def once(self) -> bool:
+        """Copy what is new of every instance, a page of each; False if there was nothing."""
+        found = False
         rows = await Instance.all()
         running = {row.service_id for row in rows}
         self._positions = {s: p for s, p in self._positions.items() if s in running}
@@ -53,9 +56,10 @@ class Collector:
         self._releases = {r: known for r, known in self._releases.items() if r in in_use}
         for row in rows:
             try:
-                await self._page(row)
+                found |= await self._page(row)
             except HelvetiaError as error:
                 _log.warning("%s", error)
+        return found
 
     async def rest(self, row: Instance) -> None:
         """Copy all that an instance has written, before it is removed."""

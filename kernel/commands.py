@@ -112,12 +112,20 @@ async def _copy(reader: asyncio.StreamReader, stream: str, log: LogSink) -> None
         log.write(data, stream)
 
 
-def kill_owned(owner: str) -> int:
-    """Kill every process that carries the mark, whoever its parent is; return how many."""
+def kill_owned(*owners: str) -> int:
+    """Kill every process that carries one of the marks, whoever its parent is.
+
+    Args:
+        owners: marks; `a` stands for all that begin with `a.`, too.
+
+    Returns:
+        How many there were.
+    """
     killed = 0
     for process in psutil.process_iter():
         try:
-            if process.environ().get(OWNER_VARIABLE) == owner:
+            mark = process.environ().get(OWNER_VARIABLE, "")
+            if any(mark == owner or mark.startswith(f"{owner}.") for owner in owners):
                 process.kill()
                 killed += 1
         except (psutil.Error, OSError):

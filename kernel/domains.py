@@ -1,50 +1,8 @@
-"""The hostnames of services: parsed, never escaped."""
+"""The hostnames of services."""
 
 from __future__ import annotations
 
-import re
-
-import idna
-from tortoise.exceptions import IntegrityError
-from tortoise.transactions import in_transaction
-
-from . import events
-from .errors import Conflict, InvalidInput, NotFound
-from .models import Desired, Domain, Service
-
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_MAX_LENGTH = 253
-
-
-def normalise(hostname: str, *, domain: str) -> str:
-    """Return a hostname in lower-case ASCII form (IDNA).
-
-    Args:
-        hostname: as a person typed it.
-        domain: the base domain; names below it are the services' own and given to nobody.
-
-    Raises:
-        InvalidInput: it is not a hostname that a service may have.
-    """
-    name = _ascii(hostname.strip().removesuffix("."))
-    labels = name.split(".")
-    if len(name) > _MAX_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
-        raise InvalidInput(
-            "hostname", "has letters, digits and hyphens between dots, such as www.example.com"
-        )
-    # Browsers read any name whose last label is a number as an IPv4 address.
-    if _NUMBER.fullmatch(labels[-1]):
-        raise InvalidInput("hostname", "is an IP address; a name such as www.example.com is needed")
-    if len(labels) < 2:
-        raise InvalidInput("hostname", "needs a dot, such as www.example.com")
-    if name == domain or name.endswith(f".{domain}"):
-        raise InvalidInput(
-            "hostname",
-            f"names below {domain} come from the names of services",
-            hint="give a name of a domain of your own",
-        )
-    return name
+from .models import Domain, Service
 
 
 def default_hostname(service: Service, domain: str) -> str:
@@ -56,59 +14,3 @@ async def hostnames(service: Service, domain: str) -> tuple[str, ...]:
     """Return all hostnames of a service, its own below the base domain first."""
     rows = await Domain.filter(service_id=service.id).order_by("hostname")
     return (default_hostname(service, domain), *(row.hostname for row in rows))
-
-
-async def add(service: Service, hostname: str, *, domain: str, actor: str) -> str:
-    """Give a service one more hostname and return it in normal form.
-
-    Raises:
-        InvalidInput: it is not a hostname that a service may have.
-        Conflict: it is taken, whoever has it; or the service is being deleted.
-    """
-    name = normalise(hostname, domain=domain)
-    try:
-        async with in_transaction():
-            if not await Service.exists(id=service.id, desired__not=Desired.DELETED):
-                raise Conflict(f"service {service.name} is being deleted")
-            await Domain.create(service_id=service.id, hostname=name)
-            await _record("domain.added", service, actor, name)
-    except IntegrityError:
-        raise Conflict(f"the hostname {name} is taken") from None
-    return name
-
-
-async def remove(service: Service, hostname: str, *, domain: str, actor: str) -> None:
-    """Take a hostname from a service.
-
-    Raises:
-        NotFound: the service does not have it.
-        Conflict: it is the one below the base domain, which stays.
-    """
-    name = hostname.strip().removesuffix(".").lower()
-    if name == default_hostname(service, domain):
-        raise Conflict(f"{name} belongs to the service itself and stays")
-    try:
-        name = normalise(name, domain=domain)
-    except InvalidInput:
-        raise NotFound(f"service {service.name} has no such hostname") from None
-    async with in_transaction():
-        if not await Domain.filter(service_id=service.id, hostname=name).delete():
-            raise NotFound(f"service {service.name} has no hostname {name}")
-        await _record("domain.removed", service, actor, name)
-
-
-async def _record(kind: str, service: Service, actor: str, hostname: str) -> None:
-    await events.record(
-        kind, actor=actor, team_id=service.team_id, service_id=service.id, hostname=hostname
-    )
-
-
-def _ascii(name: str) -> str:
-    if "*" in name:
-        raise InvalidInput("hostname", "wildcards are not supported; add each name")
-    if any(character in name for character in ":/[]@"):
-        raise InvalidInput("hostname", "is a name alone, without scheme, port, path or address")
-    try:
-        return idna.encode(name.lower(), uts46=True, std3_rules=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise InvalidInput("hostname", f"is not a legal name: {error}") from None

@@ -14,6 +14,8 @@ from .secrets import Vault
 
 _RESERVED_PREFIX = "HELVETIA_"
 _RESERVED = ("PORT", "HOST")
+# Linux starts no program with a variable over 128 KiB.
+_MAX_BYTES = 64 * 1024
 
 
 def _place(service_id: str, name: str) -> str:
@@ -31,7 +33,8 @@ async def change(
     """Set and unset variables, all or nothing; return the new version.
 
     Raises:
-        InvalidInput: a name is reserved, a value holds NUL, or a name to unset is not set.
+        InvalidInput: a name is reserved, a value holds NUL or is too large, or a name to unset is
+            not set.
     """
     unset = list(unset)
     for name, value in set.items():
@@ -39,6 +42,8 @@ async def change(
             raise InvalidInput(f"environment.{name}", "is set by the platform")
         if "\0" in value:
             raise InvalidInput(f"environment.{name}", "a value cannot hold NUL")
+        if len(value.encode("utf-8", "replace")) > _MAX_BYTES:
+            raise InvalidInput(f"environment.{name}", "is larger than 64 KiB")
     async with in_transaction():
         await Service.filter(id=service.id).update(environment_version=F("environment_version") + 1)
         version = (await Service.get(id=service.id)).environment_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -49,6 +50,29 @@ class InvalidInput(HelvetiaError):
         super().__init__(f"{field}: {message}", hint=hint)
         self.field = field
         self.reason = message
+
+
+class TooManyRequests(HelvetiaError):
+    """The caller asks more often than it may.
+
+    Args:
+        retry_after: whole seconds to wait.
+        headers: more of the answer.
+    """
+
+    code = "too-many-requests"
+    status = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: int = 1,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint or f"try again in {retry_after} s")
+        self.headers = {**(headers or {}), "Retry-After": str(retry_after)}
 
 
 class NotFound(HelvetiaError):

@@ -1,29 +1,36 @@
 """Named places at which a test has this process killed, to see what comes of it.
 
-`HELVETIA_FAILPOINT` names the place; `@` and a path stand for a file that holds the name, so
-that it can be chosen while the platform runs. Unless the variable is set, a failpoint is one
+`HELVETIA_FAILPOINT` names a place, or several with blanks between them; `@` and a path stand for
+a file that holds the names, so that they can be chosen while the platform runs. The first task
+that comes to a named place goes no further; at the last of the places the process dies by
+SIGKILL, and all that stand still with it. Unless the variable is set, a failpoint is one
 comparison.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 from pathlib import Path
 
 _VARIABLE = os.environ.get("HELVETIA_FAILPOINT", "")
+_reached: set[str] = set()
 
 
-def failpoint(name: str) -> None:
-    """Die at once, by SIGKILL, if this is the chosen place."""
-    if _VARIABLE and name == _chosen():
-        os.kill(os.getpid(), signal.SIGKILL)
+async def failpoint(name: str) -> None:
+    """Stand still for ever if this is a chosen place; die at once if it is the last of them."""
+    if _VARIABLE and name in (chosen := _chosen()) and name not in _reached:
+        _reached.add(name)
+        if _reached >= chosen:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await asyncio.Event().wait()
 
 
-def _chosen() -> str:
+def _chosen() -> set[str]:
     if not _VARIABLE.startswith("@"):
-        return _VARIABLE
+        return set(_VARIABLE.split())
     with contextlib.suppress(FileNotFoundError):
-        return Path(_VARIABLE[1:]).read_text().strip()
-    return ""
+        return set(Path(_VARIABLE[1:]).read_text().split())
+    return set()

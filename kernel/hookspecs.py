@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 
     from .contracts.auth import AuthProvider
     from .contracts.base import Kernel
+    from .contracts.broker import Broker
     from .contracts.builder import Builder
+    from .contracts.guard import Guard
     from .contracts.pipeline import EventListener, Stage
     from .contracts.registry import Registry
     from .contracts.router import Router
     from .contracts.runtime import Runtime
     from .contracts.source import Source
+    from .http.routing import Resource
 
 NAMESPACE = "helvetia"
 
@@ -112,6 +115,10 @@ class HelvetiaSpecs:
     def helvetia_routers(self, kernel: Kernel) -> Iterable[Router]:  # type: ignore[empty-body]
         """Offer proxies that lead traffic to instances."""
 
+    @hookspec
+    def helvetia_brokers(self, kernel: Kernel) -> Iterable[Broker]:  # type: ignore[empty-body]
+        """Offer ways to ring at workers in other processes."""
+
     # --- the pipeline and what happens ----------------------------------------------------
 
     @hookspec
@@ -133,8 +140,16 @@ class HelvetiaSpecs:
         """Declare tables; called before the database is opened."""
 
     @hookspec
+    def helvetia_resources(self, kernel: Kernel) -> Iterable[Resource]:  # type: ignore[empty-body]
+        """Add REST endpoints: typed, admitted by their policy, shown in the OpenAPI document."""
+
+    @hookspec
     def helvetia_pages(self, kernel: Kernel) -> Iterable[Page]:  # type: ignore[empty-body]
-        """Add HTTP routes: pages of a dashboard, an endpoint for a webhook."""
+        """Add pages for browsers: a dashboard, a form to sign in."""
+
+    @hookspec
+    def helvetia_guards(self, kernel: Kernel) -> Iterable[Guard]:  # type: ignore[empty-body]
+        """Look at every request before it is served: limits, block lists."""
 
     @hookspec
     def helvetia_commands(self) -> Iterable[typer.Typer]:  # type: ignore[empty-body]

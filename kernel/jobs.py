@@ -1,4 +1,4 @@
-"""The Taskiq broker and its task: doorbells that carry an id and no truth."""
+"""Work within one process: doorbells that carry an id and no truth, and who answers them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ class LocalBroker(AsyncBroker):
 
 
 class Jobs:
-    """Rings for deployments and answers the ringing.
+    """Rings for deployments in this process and answers the ringing.
 
     Args:
-        broker: any Taskiq broker.
         handler: what to do with a deployment id; must be safe to call twice at once.
         concurrency: deployments at once in this process.
     """
 
-    def __init__(self, broker: AsyncBroker, handler: Handler, *, concurrency: int) -> None:
-        self._broker = broker
+    def __init__(self, handler: Handler, *, concurrency: int) -> None:
+        self._broker = broker = LocalBroker()
         self._handler = handler
         self._concurrency = concurrency
         self._ringing: set[str] = set()
@@ -51,6 +50,16 @@ class Jobs:
             await self._deploy(deployment_id)
 
         self._task = broker.register_task(deploy, task_name="helvetia.deploy")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a deployment that is rung for now would have to wait."""
+        return len(self._ringing) >= self._concurrency
+
+    @property
+    def room(self) -> int:
+        """How many more should be rung for: as many wait as run, and others may take them."""
+        return 2 * self._concurrency - len(self._ringing)
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -64,12 +73,7 @@ class Jobs:
         if deployment_id in self._ringing:
             return
         self._ringing.add(deployment_id)
-        try:
-            await self._task.kiq(deployment_id)
-        except Exception:
-            # The broker is away: the reaper rings again.
-            self._ringing.discard(deployment_id)
-            _log.warning("the broker took no message", exc_info=True)
+        await self._task.kiq(deployment_id)
 
     async def stop(self, seconds: float) -> None:
         """Take no more work and wait a while for what is running."""

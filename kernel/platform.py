@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from helvetia.logs import LogHub, LogStore
+
 from .contracts.router import Router
 from .database import Database
 from .errors import HelvetiaError, NoProvider
 from .hookspecs import ModelApp, SettingsSection
-from .logs import LogHub, LogStore
 from .models import Fact, new_id
 from .plugin_state import disabled_plugins
 from .plugins import PluginManager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -106,11 +107,11 @@ class PluginManager:
         A plugin that raises or hands over something else than `kind` is quarantined.
 
         Returns:
-            Pairs of plugin name and object, in order of plugin name.
+            Pairs of plugin name and object: the stock plugins' first, then by plugin name.
         """
         caller = getattr(self._manager.hook, hook)
         handed: list[tuple[str, Any]] = []
-        for implementation in sorted(caller.get_hookimpls(), key=lambda i: i.plugin_name):
+        for implementation in sorted(caller.get_hookimpls(), key=self._order):
             name = implementation.plugin_name
             wanted = {key: arguments[key] for key in implementation.argnames}
             try:
@@ -124,12 +125,16 @@ class PluginManager:
             handed += [(name, item) for item in mine]
         return handed
 
+    def _order(self, implementation: pluggy.HookImpl) -> tuple[bool, str]:
+        name = implementation.plugin_name
+        return not self._plugins[name].is_stock, name
+
     def _load(self, point: EntryPoint, disabled: set[str], safe_mode: bool) -> None:
         plugin = Plugin(
             name=point.name,
             module=point.value,
             distribution=_distribution(point),
-            version=point.dist.version if point.dist else "",
+            version=_facts(point.dist)[1] if point.dist else "",
             status=PluginStatus.ACTIVE,
         )
         if point.name in self._plugins:
@@ -167,8 +172,15 @@ class PluginManager:
             self.quarantine(point.name, "implements no hook; is @hookimpl missing?")
 
 
+@functools.cache
+def _facts(distribution: Distribution) -> tuple[str, str]:
+    """Return name and version; each look at them would read the file again."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
+
+
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+    return _facts(point.dist)[0] if point.dist else ""
 
 
 def _told(error: BaseException) -> str:
@@ -184,7 +196,9 @@ def _check_api(module: object) -> None:
 
 
 def _check_requirement(distribution: Distribution | None) -> None:
-    for text in (distribution.requires or []) if distribution else []:
+    if distribution is None or _facts(distribution)[0] == STOCK:
+        return
+    for text in distribution.requires or []:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from .contracts.auth import AuthProvider
 from .contracts.base import Check, Kernel, Provider
+from .contracts.broker import Broker
 from .contracts.builder import Builder
 from .contracts.pipeline import EventListener, Stage
 from .contracts.registry import Registry
@@ -67,7 +68,7 @@ class Entry(Generic[Kind]):
 
 
 class Family(Generic[Kind]):
-    """The providers of one family, in order of name."""
+    """The providers of one family, in order of preference and name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -75,8 +76,12 @@ class Family(Generic[Kind]):
         self._checks: dict[str, tuple[float, Check]] = {}
 
     def all(self) -> list[Entry[Kind]]:
-        """Return the entries by name."""
-        return [self._entries[name] for name in sorted(self._entries)]
+        """Return the entries, the most preferred first, then by name."""
+        return sorted(self._entries.values(), key=lambda e: (-e.provider.preference, e.name))
+
+    def preferred(self) -> Entry[Kind] | None:
+        """Return the most preferred entry; None if there is none."""
+        return next(iter(self.all()), None)
 
     def add(self, entry: Entry[Kind]) -> str:
         """Add an entry; return why it cannot be, or an empty string."""
@@ -123,18 +128,21 @@ class Providers:
     """All providers, stages and listeners of the loaded plugins."""
 
     def __init__(self, plugins: PluginManager, kernel: Kernel) -> None:
-        self.auth: Family[AuthProvider] = Family("auth")
-        self.sources: Family[Source] = Family("source")
-        self.builders: Family[Builder] = Family("builder")
-        self.registries: Family[Registry] = Family("registry")
-        self.runtimes: Family[Runtime] = Family("runtime")
-        self.routers: Family[Router] = Family("router")
-        self._fill(plugins, kernel, "helvetia_auth", AuthProvider, self.auth)
-        self._fill(plugins, kernel, "helvetia_sources", Source, self.sources)
-        self._fill(plugins, kernel, "helvetia_builders", Builder, self.builders)
-        self._fill(plugins, kernel, "helvetia_registries", Registry, self.registries)
-        self._fill(plugins, kernel, "helvetia_runtimes", Runtime, self.runtimes)
-        self._fill(plugins, kernel, "helvetia_routers", Router, self.routers)
+        def family(name: str, kind: type[Kind], hook: str) -> Family[Kind]:
+            made: Family[Kind] = Family(name)
+            for plugin, provider in plugins.collect(hook, kind, kernel=kernel):
+                if reason := made.add(Entry(provider, plugin)):
+                    made.drop_plugin(plugin)
+                    plugins.quarantine(plugin, reason)
+            return made
+
+        self.auth = family("auth", AuthProvider, "helvetia_auth")
+        self.sources = family("source", Source, "helvetia_sources")
+        self.builders = family("builder", Builder, "helvetia_builders")
+        self.registries = family("registry", Registry, "helvetia_registries")
+        self.runtimes = family("runtime", Runtime, "helvetia_runtimes")
+        self.routers = family("router", Router, "helvetia_routers")
+        self.brokers = family("broker", Broker, "helvetia_brokers")
         self.stages: list[tuple[str, Stage]] = plugins.collect(
             "helvetia_stages", Stage, kernel=kernel
         )
@@ -146,20 +154,7 @@ class Providers:
     def families(self) -> tuple[Family[Any], ...]:
         """All families, for listings and checks."""
         families: tuple[Family[Any], ...] = (self.auth, self.sources, self.builders)
-        return (*families, self.registries, self.runtimes, self.routers)
-
-    def _fill(
-        self,
-        plugins: PluginManager,
-        kernel: Kernel,
-        hook: str,
-        kind: type[Kind],
-        family: Family[Kind],
-    ) -> None:
-        for plugin, provider in plugins.collect(hook, kind, kernel=kernel):
-            if reason := family.add(Entry(provider, plugin)):
-                family.drop_plugin(plugin)
-                plugins.quarantine(plugin, reason)
+        return (*families, self.registries, self.runtimes, self.routers, self.brokers)
 
     async def setup(self, seconds: float) -> None:
         """Set every provider up.

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable
 
 from . import repairs
 from .contracts.router import Route, Router
 from .contracts.runtime import InstanceStatus as Seen
 from .domains import hostnames
-from .errors import HelvetiaError, NeverHealthy
+from .errors import HelvetiaError
 from .models import (
+    OPEN_STATES,
     Deployment,
     DeploymentStatus,
     Desired,
@@ -24,14 +26,14 @@ from .models import (
     Service,
     ServiceStatus,
 )
-from .pipeline.instances import ENDED, observe
+from .pipeline.instances import observe, revive, routes_of
 from .pipeline.lease import LeaseLost, ServiceLease, is_free
 from .platform import Platform
-from .providers import Entry, plugin_call
+from .providers import Entry
 from .repairs import Findings
 
-_OPEN = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
 _Repair = Callable[[Platform, ServiceLease, Findings, Entry[Router]], Awaitable[None]]
+_ROUTER_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -41,13 +43,13 @@ class Reconciler:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._repairs: dict[str, asyncio.Task[None]] = {}
-        self._doubted: set[str] = set()
+        self._problem = ""
+        self._ask_router_at = 0.0
 
     async def once(self) -> None:
         """Look at everything once; repairs go on beside."""
-        router = await self._platform.router()
-        routes = {route.service_id: route for route in await self._routes(router)}
-        deploying = {row.service_id for row in await Deployment.filter(status__in=_OPEN)}
+        router, routes = await self._ask_router()
+        deploying = {row.service_id for row in await Deployment.filter(status__in=OPEN_STATES)}
         for service in await Service.filter(is_free(self._platform.options.lease_seconds)):
             if service.id in self._repairs:
                 continue
@@ -57,7 +59,15 @@ class Reconciler:
                 await self._look(service, routes.get(service.id), router)
             except HelvetiaError as error:
                 _log.warning("service %s: %s", service.name, error)
-        await repairs.collect_orphans(self._platform, router, routes)
+                # It may run as before: nobody can tell.
+                await _set_status(service, service.status, f"not known: {error.message}")
+        if router is not None:
+            await repairs.collect_orphans(self._platform, router, routes)
+
+    @property
+    def is_repairing(self) -> bool:
+        """Whether repairs are under way."""
+        return bool(self._repairs)
 
     async def settled(self) -> None:
         """Wait for the repairs under way."""
@@ -70,12 +80,39 @@ class Reconciler:
             task.cancel()
         await self.settled()
 
-    async def _look(self, service: Service, route: Route | None, router: Entry[Router]) -> None:
+    async def _ask_router(self) -> tuple[Entry[Router] | None, dict[str, Route]]:
+        """Return the router and its routes; no router for a while after it did not answer."""
+        if time.monotonic() < self._ask_router_at:
+            return None, {}
+        try:
+            router = await self._platform.router()
+            routes = await routes_of(self._platform, router)
+        except HelvetiaError as error:
+            if error.message != self._problem:
+                _log.warning("no service can be reached: %s", error)
+            self._problem = error.message
+            self._ask_router_at = time.monotonic() + _ROUTER_SECONDS
+            return None, {}
+        self._problem = ""
+        return router, routes
+
+    async def _look(
+        self, service: Service, route: Route | None, router: Entry[Router] | None
+    ) -> None:
         found = await self._find(service, route)
-        if await self._needed(found) is not None:
+        should_run = service.desired is Desired.RUNNING and service.live_release_id is not None
+        if router is not None:
+            is_needed = await self._needed(found) is not None
+        else:
+            # So that at least they run when it is back.
+            is_needed = should_run and found.has_ended
+        if is_needed or service.lease_owner is not None:
+            # With nothing to repair it only gives the lease of a dead worker back.
             task = asyncio.create_task(self._repair(service, router))
             self._repairs[service.id] = task
-        elif service.desired is Desired.RUNNING and service.live_release_id is not None:
+        elif should_run and router is None:
+            await _set_status(service, ServiceStatus.FAILED, f"out of reach: {self._problem}")
+        elif should_run:
             await self._report(found)
 
     async def _find(self, service: Service, route: Route | None) -> Findings:
@@ -87,7 +124,6 @@ class Reconciler:
             left=[row for row in rows if row.status is not InstanceStatus.LIVE],
             seen={row.id: await observe(self._platform, row) for row in live},
             route=route,
-            doubted=service.id in self._doubted,
         )
 
     async def _needed(self, found: Findings) -> _Repair | None:
@@ -106,13 +142,13 @@ class Reconciler:
     async def _differs(self, found: Findings) -> bool:
         if found.left or not found.live or found.route is None:
             return True
-        if any(seen.status in ENDED for seen in found.seen.values()):
+        if found.has_ended:
             return True
         wanted = await hostnames(found.service, self._platform.domain)
         addresses = {(backend.host, backend.port) for backend in found.route.backends}
         return (
             set(wanted) != set(found.route.hostnames)
-            or addresses != {(row.host, row.port) for row in found.live}
+            or addresses != {(row.host, row.port) for row in found.usable}
             or found.route.release_id != found.service.live_release_id
         )
 
@@ -123,14 +159,17 @@ class Reconciler:
             if seen.status is Seen.CRASH_LOOP:
                 status, reason = ServiceStatus.FAILED, f"crash loop: {seen.reason}"
             elif seen.status is Seen.RESTARTING:
+                # That a process starts makes no service well that was not.
+                if found.service.status is ServiceStatus.FAILED:
+                    status = ServiceStatus.FAILED
                 reason = f"restarting: {seen.reason}"
+        if running := sum(seen.status is Seen.RUNNING for seen in found.seen.values()):
+            status = ServiceStatus.ACTIVE
+        if reason:
+            reason = repairs.count_of(running, len(found.seen), reason)
         await _set_status(found.service, status, reason)
 
-    async def _routes(self, router: Entry[Router]) -> Sequence[Route]:
-        async with plugin_call(router.plugin, f"{router.name}.routes", 30):
-            return await router.provider.routes()
-
-    async def _repair(self, service: Service, router: Entry[Router]) -> None:
+    async def _repair(self, service: Service, router: Entry[Router] | None) -> None:
         try:
             lease = await ServiceLease.acquire(
                 service.id,
@@ -146,9 +185,6 @@ class Reconciler:
         except repairs.BrokenOff:
             _log.info("the repair of service %s makes way", service.name)
         except HelvetiaError as error:
-            if isinstance(error, NeverHealthy):
-                # Its process runs on: without this the next look would find nothing wrong.
-                self._doubted.add(service.id)
             _log.warning("service %s: %s", service.name, error)
             await _set_status(service, ServiceStatus.FAILED, error.message)
         except Exception:
@@ -156,19 +192,21 @@ class Reconciler:
         finally:
             self._repairs.pop(service.id, None)
 
-    async def _repair_leased(self, lease: ServiceLease, router: Entry[Router]) -> None:
+    async def _repair_leased(self, lease: ServiceLease, router: Entry[Router] | None) -> None:
         """Look again, now that nobody else changes anything, and repair what is found."""
         service = await Service.get_or_none(id=lease.service_id)
-        if service is None:
+        if service is None or (router is None and service.desired is not Desired.RUNNING):
             return
         running = Deployment.filter(service_id=service.id, status=DeploymentStatus.RUNNING)
         if service.desired is Desired.RUNNING and await running.exists():
             return
-        routes = {route.service_id: route for route in await self._routes(router)}
+        if router is None:
+            await revive(self._platform, lease, None)
+            return
+        routes = await routes_of(self._platform, router)
         found = await self._find(service, routes.get(service.id))
         if repair := await self._needed(found):
             await repair(self._platform, lease, found, router)
-            self._doubted.discard(service.id)
 
 
 async def _set_status(service: Service, status: ServiceStatus, reason: str) -> None:

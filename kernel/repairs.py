@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from dataclasses import dataclass
 
 from . import events
 from .contracts.router import Backend, Route, Router
+from .contracts.runtime import InstanceStatus as Seen
 from .contracts.runtime import Observation
 from .errors import HelvetiaError
 from .failpoints import failpoint
@@ -24,8 +24,10 @@ from .models import (
 )
 from .pipeline.instances import (
     ENDED,
+    at_once,
     drain,
     remove_instance,
+    retire,
     retire_route,
     running,
     start_again,
@@ -33,9 +35,10 @@ from .pipeline.instances import (
 )
 from .pipeline.lease import ServiceLease
 from .pipeline.probe import Prober
-from .pipeline.specs import health_check
+from .pipeline.specs import health_check, instance_ids
 from .platform import Platform
 from .providers import Entry, plugin_call
+from .tidying import forget, forget_cache, keepers
 
 _LOOK_SECONDS = 0.5
 _log = logging.getLogger(__name__)
@@ -53,7 +56,6 @@ class Findings:
         live: instances of the live release, as the database has them.
         left: instances that nobody needs: of a finished rollover or a dead deployment.
         seen: what the runtime says of the live ones.
-        doubted: the last repair did not find the live ones healthy.
     """
 
     service: Service
@@ -61,12 +63,40 @@ class Findings:
     left: list[Instance]
     seen: dict[str, Observation]
     route: Route | None
-    doubted: bool = False
 
     @property
-    def backends(self) -> tuple[Backend, ...]:
-        """Where the route leads."""
-        return self.route.backends if self.route else ()
+    def has_ended(self) -> bool:
+        """Whether a live instance must be started again."""
+        return any(seen.status in ENDED for seen in self.seen.values())
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the live ones run, but what was last known of the service is a failure."""
+        return self.service.status is ServiceStatus.FAILED and all(
+            seen.status is Seen.RUNNING for seen in self.seen.values()
+        )
+
+    @property
+    def usable(self) -> list[Instance]:
+        """Where the route should lead to: what runs of the live ones; if nothing does, to all."""
+        return [row for row in self.live if self.status(row) is Seen.RUNNING] or self.live
+
+    def status(self, row: Instance) -> Seen:
+        """Return what the runtime said of a live instance."""
+        return self.seen[row.id].status if row.id in self.seen else Seen.GONE
+
+    def is_routed(self, row: Instance) -> bool:
+        """Tell whether the route leads to an instance."""
+        backends = self.route.backends if self.route else ()
+        return Backend(host=row.host, port=row.port) in backends
+
+    def is_sick(self, row: Instance) -> bool:
+        """Tell whether an instance must be found healthy before it gets requests."""
+        if self.doubted or self.status(row) in ENDED:
+            return True
+        # The route leads to others of its kind: it was down a moment ago.
+        away = not self.is_routed(row) and any(map(self.is_routed, self.live))
+        return away and self.status(row) is Seen.RUNNING
 
 
 async def restore(
@@ -77,35 +107,52 @@ async def restore(
     release = await Release.get(id=service.live_release_id)
     rows = [row for row in found.live if row.release_id == release.id]
     if not rows:
+        values = {"runtime": release.providers["runtime"], "status": InstanceStatus.LIVE}
+        values |= {"service_id": service.id, "release_id": release.id}
         async with lease.fenced():
-            row, _ = await Instance.get_or_create(
-                id=f"{release.id}-{service.generation}",
-                defaults={
-                    "service_id": service.id,
-                    "release_id": release.id,
-                    "runtime": release.providers["runtime"],
-                    "status": InstanceStatus.LIVE,
-                },
-            )
-        rows = [row]
-    for row in rows:
-        seen = found.seen.get(row.id)
-        if seen is None or seen.status in ENDED:
-            await start_again(platform, lease, row)
-        elif not found.doubted:
-            continue
-        await _probe(platform, row, service=service, release=release)
-    failpoint("restore:started")
-    await switch_route(platform, lease, router, rows)
-    failpoint("restore:switched")
+            for name in instance_ids(f"{release.id}-{service.generation}", release):
+                row, _ = await Instance.get_or_create(id=name, defaults=values)
+                rows.append(row)
+    sick = [row for row in rows if found.is_sick(row)]
+    serving = [row for row in rows if row in found.usable and row not in sick]
+    if serving and any(found.is_routed(row) for row in rows if row not in serving):
+        # Whoever is down gets no requests until it is healthy.
+        await switch_route(platform, lease, router, serving)
+    problems = await at_once(_heal(platform, lease, row, found, release) for row in sick)
+    healed = [row for row, problem in zip(sick, problems, strict=True) if problem is None]
+    told = [problem for problem in problems if problem is not None]
+    if told and not serving and not healed:
+        raise told[0]
+    await failpoint("restore:started")
+    await switch_route(platform, lease, router, (serving + healed) or rows)
+    await failpoint("restore:switched")
     left = found.left + [row for row in found.live if row not in rows]
-    addresses = {(backend.host, backend.port) for backend in found.backends}
-    if had_traffic := [row for row in left if (row.host, row.port) in addresses]:
+    if had_traffic := [row for row in left if found.is_routed(row)]:
         await drain(platform, had_traffic, platform.options.drain_seconds)
     for row in left:
         await remove_instance(platform, lease, row)
+    reason = count_of(len(rows) - len(told), len(rows), told[0].message) if told else ""
+    status = {"status": ServiceStatus.ACTIVE, "status_reason": reason[:1000]}
     async with lease.fenced():
-        await Service.filter(id=service.id).update(status=ServiceStatus.ACTIVE, status_reason="")
+        await Service.filter(id=service.id).update(**status)
+
+
+def count_of(running: int, wanted: int, reason: str) -> str:
+    """Say how many instances run, and why the others do not."""
+    return f"{running} of {wanted} instances run: {reason}" if wanted > 1 else reason
+
+
+async def _heal(
+    platform: Platform, lease: ServiceLease, row: Instance, found: Findings, release: Release
+) -> HelvetiaError | None:
+    """Start an instance if it ended, and wait until it is healthy; return why it is not."""
+    try:
+        if found.status(row) in ENDED:
+            await start_again(platform, lease, row)
+        await _probe(platform, row, service=found.service, release=release)
+    except HelvetiaError as error:
+        return error
+    return None
 
 
 async def _probe(platform: Platform, row: Instance, *, service: Service, release: Release) -> None:
@@ -137,13 +184,13 @@ async def stop(
 ) -> None:
     """Take the route away, then stop every instance."""
     service = found.service
-    await retire_route(platform, router, service.id)
-    failpoint("stop:retired")
+    await retire_route(platform, lease, router)
+    await failpoint("stop:retired")
     removals = [remove_instance(platform, lease, row) for row in found.live + found.left]
     for result in await asyncio.gather(*removals, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
-    failpoint("stop:stopped")
+    await failpoint("stop:stopped")
     if service.desired is Desired.DELETED:
         return
     async with lease.fenced():
@@ -157,17 +204,17 @@ async def delete(
     """Stop the service, delete its artifacts and logs, and at last its rows."""
     service = found.service
     await stop(platform, lease, found, router)
-    for registry in platform.providers.registries.all():
+    for registry in await keepers(platform, service.id):
         async with plugin_call(registry.plugin, f"{registry.name}.delete", 60):
             for digest in await registry.provider.list(service.id):
                 await registry.provider.delete(service.id, digest)
-    failpoint("delete:artifacts")
-    cache = platform.folder("cache") / service.id
-    await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
+    await forget(platform, service.id, None)
+    await failpoint("delete:artifacts")
+    await forget_cache(platform, service.id)
     for deployment in await Deployment.filter(service_id=service.id).only("id"):
         await platform.logs.delete(f"deployment:{deployment.id}")
     await platform.logs.delete(f"service:{service.id}")
-    failpoint("delete:logs")
+    await failpoint("delete:logs")
     async with lease.fenced():
         await events.record(
             "service.deleted", team_id=service.team_id, service_id=service.id, name=service.name
@@ -181,6 +228,8 @@ async def collect_orphans(
     """Remove instances and routes of this installation that no row speaks of."""
     known = await _instance_ids()
     for runtime in platform.providers.runtimes.all():
+        if not (await platform.providers.runtimes.check(runtime)).ok:
+            continue
         try:
             async with plugin_call(runtime.plugin, f"{runtime.name}.list", 30):
                 running_now = await runtime.provider.list()
@@ -197,8 +246,7 @@ async def collect_orphans(
     services = {service.id for service in await Service.all().only("id")}
     for service_id in set(routes) - services:
         _log.warning("route of unknown service %s is removed", service_id)
-        async with plugin_call(router.plugin, f"{router.name}.retire", 30):
-            await router.provider.retire(service_id)
+        await retire(platform, router, service_id, routes[service_id].generation)
 
 
 async def _instance_ids() -> set[str]:
@@ -209,6 +257,6 @@ async def remove_left(
     platform: Platform, lease: ServiceLease, found: Findings, router: Entry[Router]
 ) -> None:
     """Remove what a dead deployment left of a service that was never live."""
-    await retire_route(platform, router, found.service.id)
+    await retire_route(platform, lease, router)
     for row in found.live + found.left:
         await remove_instance(platform, lease, row)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,17 +35,29 @@ class KernelSettings(BaseModel):
     domain: str = Field("localhost", description="base domain; service `web` is `web.<domain>`")
     database_url: str = Field("", description="sqlite:/// or postgres:// URL; also DATABASE_URL")
     workers: int = Field(2, ge=1, le=64, description="deployments at once in one process")
+    worker_labels: str = Field(
+        "", description="comma-separated, as `build,region=eu`; services may demand them"
+    )
     lease_seconds: float = Field(15, ge=2, description="after that a silent worker is dead")
     stage_timeout_seconds: float = Field(900, gt=0, description="limit of one stage")
     provider_timeout_seconds: float = Field(30, gt=0, description="limit of one short plugin call")
     drain_seconds: float = Field(30, ge=0, description="longest wait for requests in flight")
     keep_releases: int = Field(5, ge=1, description="artifacts kept per service for rollback")
-    max_upload_mb: int = Field(512, ge=1, description="largest uploaded folder, packed")
+    artifacts_mb: int = Field(
+        0, ge=0, description="space for the artifacts of all services; 0 is no bound"
+    )
     deployment_log_mb: int = Field(10, ge=1, description="largest log of one deployment")
     service_log_mb: int = Field(20, ge=1, description="runtime log kept per service")
     disabled_plugins: str = Field("", description="comma-separated entry-point names")
     safe_mode: bool = Field(False, description="load stock plugins only")
     strict_plugins: bool = Field(False, description="a broken plugin ends the start (for CI)")
+    trusted_proxies: str = Field(
+        "",
+        description=(
+            "comma-separated networks of proxies before the control plane whose X-Forwarded"
+            " headers are believed; those of this machine always are"
+        ),
+    )
     allow_local_sources: bool = Field(
         True, description="operators may deploy from paths of this machine"
     )
@@ -52,6 +66,25 @@ class KernelSettings(BaseModel):
     @classmethod
     def _is_address(cls, value: str) -> str:
         split_address(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @property
+    def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of the trusted proxies."""
+        return _networks(self.trusted_proxies)
+
+    @field_validator("worker_labels")
+    @classmethod
+    def _are_labels(cls, value: str) -> str:
+        for label in split_labels(value):
+            if not re.fullmatch(LABEL, label):
+                raise ValueError(f"`{label}` must be a word, or `name=word`, in lower case")
         return value
 
     @field_validator("domain")
@@ -63,6 +96,20 @@ class KernelSettings(BaseModel):
         ):
             raise ValueError("must be a DNS name such as `localhost` or `apps.example.com`")
         return ".".join(labels)
+
+
+LABEL = r"^[a-z0-9][a-z0-9._-]{0,62}(=[a-z0-9][a-z0-9._-]{0,62})?$"
+"""What a label of a worker looks like."""
+
+
+def split_labels(text: str) -> list[str]:
+    """Split labels at the commas."""
+    return [label for part in text.split(",") if (label := part.strip())]
+
+
+@lru_cache(maxsize=16)
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(part) for part in split_labels(text))
 
 
 def split_address(value: str) -> tuple[str, int]:

@@ -1,12 +1,5 @@
 from __future__ import annotations
 
-import glob
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,41 +8,20 @@ import asyncpg
 import pytest
 
 from helvetia.kernel.database import Database
+from tests.docker_engine import docker_engine as docker_engine
+from tests.postgres_server import running_postgres
 
 
-def _postgres_binaries() -> Path:
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-    assert found, "PostgreSQL is not installed; `make test` installs it"
-    return Path(found[-1])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that at the end no process waits for the one that has them."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Start a real PostgreSQL server in a temporary folder."""
-    folder = Path(tempfile.mkdtemp(prefix="helvetia-pg-"))
-    # PostgreSQL refuses to run as root.
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    binaries = _postgres_binaries()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    control = [str(binaries / "pg_ctl"), "-D", data, "-w"]
-    options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off"
-    try:
-        initdb = [str(binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust"]
-        subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
-        start = [*control, "-o", options, "-l", str(folder / "log"), "start"]
-        subprocess.run(start, check=True, capture_output=True, user=user, cwd=folder)
-        yield f"postgres://postgres@127.0.0.1:{port}"
-    finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"], capture_output=True, user=user, cwd="/"
-        )
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

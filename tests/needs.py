@@ -11,8 +11,19 @@ import sys
 NEEDS = {
     "git": ("git", lambda: shutil.which("git")),
     "npm": ("npm", lambda: shutil.which("npm")),
+    "dockerd": ("docker.io", lambda: _tool("dockerd")),
+    "iptables": ("iptables", lambda: _tool("iptables")),
+    "mmdebstrap": ("mmdebstrap", lambda: shutil.which("mmdebstrap")),
+    "docker-registry": ("docker-registry", lambda: shutil.which("docker-registry")),
+    "redis-server": ("redis-server", lambda: _tool("redis-server")),
+    "busybox": ("busybox-static", lambda: os.path.exists("/bin/busybox")),
     "PostgreSQL": ("postgresql", lambda: glob.glob("/usr/lib/postgresql/*/bin/initdb")),
 }
+
+
+def _tool(name: str) -> str | None:
+    """Find a program of the administrator's, whose folders are not on everybody's PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def main() -> int:

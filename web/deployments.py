@@ -5,10 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from helvetia import HelvetiaError
-from helvetia.kernel.http import schemas
 from helvetia.kernel.http.access import load_deployment
-from helvetia.kernel.http.resources import deployments, logs
 from helvetia.kernel.models import Deployment, Role
+from helvetia.plugins.api import schemas
+from helvetia.plugins.api.resources import deployments, logs
 
 from .filters import seconds
 from .services import LOG_LINES, current_deployment

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from helvetia.kernel.http.access import load_deployment, load_service
-from helvetia.kernel.logs.records import LogRecord
 from helvetia.kernel.models import Role
+from helvetia.logs.records import LogRecord
 
 from .filters import clock, plain
 from .visit import Visit

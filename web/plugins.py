@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from helvetia.kernel.http.pagination import PageQuery
-from helvetia.kernel.http.resources import plugins
+from helvetia.plugins.api.pagination import PageQuery
+from helvetia.plugins.api.resources import plugins
 
 from .visit import Visit
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from helvetia.kernel.http.access import Caller
@@ -16,11 +15,17 @@ from helvetia.kernel.http.access import Caller
 from .filters import FILTERS
 from .static_files import static_url
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 SIGN_OUT = "/auth/sign-out"
 
 
 @functools.cache
 def _environment() -> Environment:
+    # Later than the rest: a platform that starts shows no page yet.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -52,9 +57,7 @@ def render(
         status: HTTP status.
         values: what the template shows.
     """
-    session = caller.session
-    token = session.csrf if session else ""
-    field = Markup('<input type="hidden" name="csrf_token" value="{}">').format(token)
+    field = Markup('<input type="hidden" name="csrf_token" value="{}">').format(caller.csrf or "")
     text = (
         _environment()
         .get_template(template)

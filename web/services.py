@@ -9,11 +9,12 @@ from datetime import datetime
 from aiohttp import web
 
 from helvetia import HelvetiaError
-from helvetia.kernel.http import schemas
 from helvetia.kernel.http.access import load_service
 from helvetia.kernel.http.context import Call
-from helvetia.kernel.http.pagination import PageQuery
-from helvetia.kernel.http.resources import (
+from helvetia.kernel.models import Deployment, DeploymentStatus, Role, Service, ServiceStatus
+from helvetia.plugins.api import schemas
+from helvetia.plugins.api.pagination import PageQuery
+from helvetia.plugins.api.resources import (
     deployments,
     domains,
     environment,
@@ -22,7 +23,6 @@ from helvetia.kernel.http.resources import (
     releases,
     services,
 )
-from helvetia.kernel.models import Deployment, DeploymentStatus, Role, Service, ServiceStatus
 
 from .visit import Visit
 

@@ -26,12 +26,14 @@ class Detection:
     """How well a provider fits, from 0 (not at all) to 100, and the reason in a person's words.
 
     `settings` are the values the provider found out (an output folder, a start command); they
-    are handed back to it in the verb that does the work.
+    are handed back to it in the verb that does the work. `generated` are files that the provider
+    would write because the checkout has none, by name, for people to read in the plan.
     """
 
     score: int
     reason: str
     settings: dict[str, str] | None = None
+    generated: dict[str, str] | None = None
 
 
 class LogSink(Protocol):
@@ -75,12 +77,13 @@ class Kernel(Protocol):
 
 
 class Provider(ABC):
-    """The part of the contract that all six families share.
+    """The part of the contract that all seven families share.
 
     A provider is made once per process by its hook and used by many tasks at once.
 
     Required: `name` (lower-case letters, digits, hyphens; unique within the family).
-    Optional: `capabilities`, `setup`, `close`, `shutdown`, `check`.
+    Optional: `capabilities`, `preference` (of several that fit equally well the highest wins, then
+    the first by name), `setup`, `close`, `shutdown`, `check`.
 
     Every coroutine may be cancelled at any await and has a time limit set by the kernel.
     Verbs that create or remove are idempotent: repeating one after a crash finds what is
@@ -89,6 +92,7 @@ class Provider(ABC):
 
     name: str
     capabilities: frozenset[str] = frozenset()
+    preference: int = 0
 
     async def setup(self) -> None:
         """Open what the provider needs. Called once before its first verb."""

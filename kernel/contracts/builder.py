@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .artifact import Artifact
+from .artifact import DIRECTORY, Artifact
 from .base import Detection, LogSink, Provider
 from .runtime import ResourceLimits
 
@@ -51,6 +51,7 @@ class BuildContext:
         cache: a folder kept from build to build of this service.
         settings: what `detect` found, overridden by what the service sets.
         environment: the service's variables that a build may see.
+        kind: what to make, one of those the builder `produces`.
         limits: what the service's instances may use; a builder that builds in isolation gives
             the build as much. `run` itself enforces none of them, only the time.
     """
@@ -66,6 +67,7 @@ class BuildContext:
     limits: ResourceLimits
     log: LogSink
     run: CommandRunner
+    kind: str = DIRECTORY
 
     def __repr__(self) -> str:
         """Leave the environment out: its values may be secret."""
@@ -77,7 +79,8 @@ class Builder(Provider):
 
     Required: `service_type` (what a person names with `--type`), `produces` (artifact kinds,
     the preferred one first), `detect`, `build`. Optional: `options`, the settings `build` reads,
-    each with one line of help.
+    each with one line of help; `forget` and `collect`, for who keeps something elsewhere than in
+    `BuildContext.cache`.
     """
 
     service_type: str
@@ -98,4 +101,14 @@ class Builder(Provider):
 
         Raises:
             BuildFailed: with the step that failed and what a person can do.
+        """
+
+    async def forget(self, service_id: str) -> int:
+        """Drop what is kept for the next build of a service that has none now; return its bytes."""
+        return 0
+
+    async def collect(self, used: Collection[str]) -> None:
+        """Remove what is kept for services other than the `used` ones; called now and then.
+
+        What came in the last ten minutes stays: its service may be new.
         """

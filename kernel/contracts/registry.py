@@ -12,7 +12,8 @@ from .base import LogSink, Provider
 class Registry(Provider):
     """Keeps artifacts by digest.
 
-    Required: `accepts` (artifact kinds), `push`, `exists`, `delete`, `list`.
+    Required: `accepts` (artifact kinds), `push`, `exists`, `delete`, `list`. What `check` says
+    stands in plans: let it tell where artifacts are kept.
     """
 
     accepts: frozenset[str]

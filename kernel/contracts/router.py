@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .base import Provider
+from .health import HealthCheck
+from .runtime import InstanceSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,7 @@ class Route:
 
     Attributes:
         hostnames: validated DNS names in ASCII form, no wildcards, no ports.
-        generation: grows with every switch of the service. A router refuses a generation
+        generation: grows with every change of the service's route. A router refuses a generation
             lower than the one it has, so that a worker that lost its lease cannot switch back.
     """
 
@@ -47,7 +49,7 @@ class Traffic:
 class Router(Provider):
     """Leads traffic.
 
-    Required: `activate`, `retire`, `routes`, `url`. Optional: `traffic`.
+    Required: `activate`, `retire`, `routes`, `url`. Optional: `labels`, `traffic`.
     """
 
     @abstractmethod
@@ -57,12 +59,20 @@ class Router(Provider):
         Returns only when the proxy itself shows the new route as the one in force.
 
         Raises:
-            ActivationFailed: the proxy refused or did not confirm; the former route is in force.
+            ActivationFailed: the proxy refused or did not confirm, or a change of a higher
+                generation came before; the former route is in force.
         """
 
     @abstractmethod
-    async def retire(self, service_id: str) -> None:
-        """Take the service's route away, confirmed. Quiet if there is none."""
+    async def retire(self, service_id: str, generation: int) -> None:
+        """Take the service's route away, confirmed. Quiet if there is none.
+
+        The generation is kept for an hour at least: no route of a lower one comes back.
+
+        Raises:
+            ActivationFailed: the proxy did not confirm, or a route of a higher generation is in
+                force.
+        """
 
     @abstractmethod
     async def routes(self) -> Sequence[Route]:
@@ -71,6 +81,14 @@ class Router(Provider):
     @abstractmethod
     def url(self, hostname: str) -> str:
         """Return the address a person types to reach a hostname."""
+
+    def labels(self, spec: InstanceSpec, health: HealthCheck) -> Mapping[str, str]:
+        """Return labels by which the proxy finds the instance, and checks it as `health` says.
+
+        Pure. A runtime that keeps labels where proxies look puts the port of the instance in the
+        place of `{port}`. Being found must lead no traffic to it; `activate` does.
+        """
+        return {}
 
     async def traffic(self, service_id: str, release_id: str) -> Traffic | None:
         """Return the release's counters; None if the router cannot count."""

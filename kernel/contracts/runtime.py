@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,8 +35,14 @@ class InstanceSpec:
         process: the key in `artifact.processes` to run.
         environment: the complete environment of the release, artifact defaults included;
             the runtime adds `PORT`.
+        secrets: which of these variables hold what a person set. Programs get these values as
+            they are, `{workdir}` and all. A runtime that keeps output itself keeps it with them
+            masked; the platform masks what it reads from `logs`, line by line.
         stop_grace_seconds: time between SIGTERM and SIGKILL.
-        labels: ownership, to be kept with the instance.
+        labels: ownership, and what proxies look for, to be kept with the instance; `{port}` in
+            a value stands for its port.
+        volumes: absolute path for each volume of the service, by the volume's name. There are
+            some only if the runtime has the capability `volumes`.
     """
 
     id: str
@@ -46,9 +52,11 @@ class InstanceSpec:
     artifact: ArtifactReference
     process: str = "web"
     environment: dict[str, str] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = frozenset()
     limits: ResourceLimits = ResourceLimits()
     stop_grace_seconds: float = 10.0
     labels: dict[str, str] = field(default_factory=dict)
+    volumes: dict[str, str] = field(default_factory=dict)
 
 
 class InstanceStatus(StrEnum):
@@ -84,7 +92,6 @@ class Observation:
         exit_code: of the last run that ended; negative is minus the signal.
         restarts: how often the runtime has started it again.
         out_of_memory: the last end was the memory limit.
-        listening: ports the instance's own processes listen on, None if it cannot be known.
     """
 
     status: InstanceStatus
@@ -92,7 +99,6 @@ class Observation:
     exit_code: int | None = None
     restarts: int = 0
     out_of_memory: bool = False
-    listening: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +134,10 @@ class Runtime(Provider):
     """Runs instances.
 
     Required: `accepts` (artifact kinds, the preferred one first) and all verbs below but
-    `connections` and `stats`.
+    `listening`, `connections`, `stats` and `forget`.
+
+    Capabilities: `volumes` (what a service writes into its volumes is there for all its instances,
+    from one to the next, until `forget`).
 
     Instances outlive the platform's own process: after a restart `list`, `find` and `observe`
     see them again. The runtime restarts a crashed instance by itself with growing pauses and
@@ -178,6 +187,13 @@ class Runtime(Provider):
         Cancelling ends the whole process tree.
         """
 
+    async def listening(self, instance_id: str) -> tuple[int, ...] | None:
+        """Return the ports its own processes listen on; None if it cannot be known.
+
+        Only the probe asks, so it may cost more than `observe`.
+        """
+        return None
+
     async def connections(self, instance_id: str) -> int | None:
         """Count established connections to the instance; None if it cannot be known."""
         return None
@@ -185,3 +201,11 @@ class Runtime(Provider):
     async def stats(self, instance_id: str) -> Stats | None:
         """Return the use of resources; None if it cannot be known."""
         return None
+
+    async def forget(self, service_id: str, kept: Collection[str] | None) -> None:
+        """Give back what the runtime keeps for a service beside its instances.
+
+        Args:
+            kept: digests of the artifacts that are still needed; copies of others may go. None
+                when the service is deleted: its volumes go, too.
+        """

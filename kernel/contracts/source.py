@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Revision:
 class Source(Provider):
     """Reads repositories.
 
-    Required: `claims`, `resolve`, `checkout`.
+    Required: `claims`, `resolve`, `checkout`. Optional: `collect`.
 
     A source never starts a shell, never lets a URL or ref stand where an option could stand,
     and never puts a credential into an argument list, a URL, a file of the checkout or a log.
@@ -73,4 +74,10 @@ class Source(Provider):
 
         Raises:
             SourceError: the commit is gone or cannot be read.
+        """
+
+    async def collect(self, used: Collection[str]) -> None:
+        """Remove what is kept for addresses other than the `used` ones; called now and then.
+
+        What came in the last day stays: its service may be about to be created.
         """

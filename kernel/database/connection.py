@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import asyncpg
 from tortoise import Tortoise, connections
 from tortoise.context import TortoiseContext
 from tortoise.migrations.api import migrate
@@ -120,6 +119,8 @@ class Database:
                 yield
             return
         credentials = self._config()["connections"][self._name]["credentials"]
+        import asyncpg
+
         connection = await asyncpg.connect(
             **{key: credentials[key] for key in ("host", "port", "user", "password", "database")}
         )

@@ -15,23 +15,23 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from aiohttp import web
 from tortoise.expressions import Q
 
 from helvetia.kernel import secrets
 from helvetia.kernel.accounts import ensure_operator_team
+from helvetia.kernel.database.rows import as_time, fetch
 from helvetia.kernel.errors import Forbidden, NotFound, Unauthenticated
 from helvetia.kernel.models import (
     Deployment,
-    Membership,
     Role,
     Service,
-    Session,
     Token,
     User,
     utcnow,
@@ -61,11 +61,26 @@ class Policy(StrEnum):
 
 
 _RANK = {Role.VIEWER: 0, Role.MEMBER: 1, Role.ADMIN: 2, Role.OWNER: 3}
-_SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
 _USED_EVERY = timedelta(minutes=1)
 _NAME_OR_ID = re.compile(r"[a-z0-9-]{1,63}")
 _ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _ID_LENGTH = 16
+# Of every request: one query each, the person's memberships beside the proof.
+_PERSON = """
+  p."id" AS "user_id", p."name", p."email", p."is_operator", m."team_id", m."role"
+FROM "{table}" t
+JOIN "user_account" p ON p."id" = t."user_id"
+LEFT JOIN "membership" m ON m."user_id" = p."id"
+WHERE t."digest" = ?
+ORDER BY m."created_at", m."id"
+"""
+_TOKEN = 'SELECT t."id", t."expires_at", t."revoked_at", t."last_used_at",' + _PERSON.format(
+    table="api_token"
+)
+_SESSION = 'SELECT t."id", t."expires_at", t."csrf",' + _PERSON.format(table="session")
+_being_noted: set[str] = set()
 _HINT = "send a token as `Authorization: Bearer hv_...`, or sign in"
 
 
@@ -75,12 +90,12 @@ class Caller:
 
     Attributes:
         roles: role by team id, the oldest membership first.
-        session: the browser session, None for a token.
+        csrf: what changes made by a browser session must carry, None for a token.
     """
 
     user: User
     roles: Mapping[str, Role]
-    session: Session | None = None
+    csrf: str | None = None
 
     def may(self, needed: Role, team_id: str) -> bool:
         """Tell whether the caller has at least this role in a team."""
@@ -110,19 +125,10 @@ async def identify(request: web.Request) -> Caller | None:
         Unauthenticated: it names a token that is not valid.
     """
     if (authorization := request.headers.get("Authorization")) is not None:
-        user, session = await _by_token(authorization), None
-    elif value := session_value(request):
-        session = await Session.get_or_none(
-            digest=secrets.digest(value), expires_at__gt=utcnow()
-        ).select_related("user")
-        if session is None:
-            return None
-        user = session.user
-    else:
-        return None
-    memberships = await Membership.filter(user_id=user.id).order_by("created_at", "id")
-    roles = {membership.team_id: membership.role for membership in memberships}
-    return Caller(user=user, roles=roles, session=session)
+        return await _by_token(authorization)
+    if value := session_value(request):
+        return await _by_session(value)
+    return None
 
 
 async def admit(request: web.Request, policy: Policy) -> Caller | None:
@@ -133,7 +139,7 @@ async def admit(request: web.Request, policy: Policy) -> Caller | None:
         Forbidden: the caller may not, or the request was not made by our own pages.
     """
     if policy is Policy.PUBLIC:
-        if request.method not in _SAFE:
+        if request.method not in SAFE:
             require_same_origin(request)
         return None
     caller = await identify(request)
@@ -151,15 +157,13 @@ async def require_csrf(request: web.Request, caller: Caller) -> None:
     Raises:
         Forbidden: the CSRF token is missing or wrong, or the origin is another.
     """
-    if caller.session is None or request.method in _SAFE:
+    if caller.csrf is None or request.method in SAFE:
         return
     require_same_origin(request)
     given = request.headers.get("X-CSRF-Token")
     if given is None:
         given = (await read_form(request)).get("csrf_token")
-    if not hmac.compare_digest(
-        (given or "").encode(errors="replace"), caller.session.csrf.encode()
-    ):
+    if not hmac.compare_digest((given or "").encode(errors="replace"), caller.csrf.encode()):
         raise Forbidden("the CSRF token is missing or wrong", hint="reload the page and try again")
 
 
@@ -215,21 +219,54 @@ def require_role(caller: Caller, needed: Role, team_id: str) -> None:
         raise Forbidden(f"this needs the role {needed.value} in the team")
 
 
-async def _by_token(authorization: str) -> User:
+async def _by_token(authorization: str) -> Caller:
     scheme, _, clear = authorization.partition(" ")
-    now = utcnow()
-    token = None
+    rows = []
     if scheme.lower() == "bearer" and clear.isascii():
-        token = await Token.get_or_none(
-            Q(expires_at=None) | Q(expires_at__gt=now),
-            digest=secrets.digest(clear.strip()),
-            revoked_at=None,
-        ).select_related("user")
-    if token is None:
+        rows = await fetch(_TOKEN, secrets.digest(clear.strip()))
+    now = utcnow()
+    if not rows or rows[0]["revoked_at"] is not None or _is_over(rows[0], now):
         raise Unauthenticated("the token is not valid, or not any more", hint=_HINT)
-    if token.last_used_at is None or now - token.last_used_at > _USED_EVERY:
-        await Token.filter(id=token.id).update(last_used_at=now)
-    return token.user
+    await _note_use(rows[0]["id"], as_time(rows[0]["last_used_at"]), now)
+    return _caller(rows)
+
+
+async def _note_use(token_id: str, before: datetime | None, now: datetime) -> None:
+    is_noted = before is not None and now - before <= _USED_EVERY
+    # Of many requests at once only the first one waits for the write.
+    if is_noted or token_id in _being_noted:
+        return
+    _being_noted.add(token_id)
+    try:
+        await Token.filter(id=token_id).update(last_used_at=now)
+    finally:
+        _being_noted.discard(token_id)
+
+
+async def _by_session(value: str) -> Caller | None:
+    rows = await fetch(_SESSION, secrets.digest(value))
+    if not rows or _is_over(rows[0], utcnow()):
+        return None
+    return _caller(rows, csrf=rows[0]["csrf"])
+
+
+def _is_over(row: Mapping[str, Any], now: datetime) -> bool:
+    until = as_time(row["expires_at"])
+    return until is not None and until <= now
+
+
+def _caller(rows: Sequence[Mapping[str, Any]], *, csrf: str | None = None) -> Caller:
+    """Make the caller of the rows of one proof, one row for each membership."""
+    person = rows[0]
+    user = User.construct(
+        _saved_in_db=True,
+        id=person["user_id"],
+        name=person["name"],
+        email=person["email"],
+        is_operator=bool(person["is_operator"]),
+    )
+    roles = {row["team_id"]: Role(row["role"]) for row in rows if row["team_id"] is not None}
+    return Caller(user=user, roles=roles, csrf=csrf)
 
 
 def _shown(key: str) -> str:

@@ -1,32 +1,28 @@
-"""The application: resources, pages of plugins, and the middleware around them."""
+"""The application: what plugins mount, and the middleware around it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
 from helvetia.kernel.platform import Platform
 
-from . import pages
 from .context import CONTEXT, Context, Ring
-from .middleware import add_headers, counted, identified, told
-from .openapi import document
-from .resources import RESOURCES
-from .routing import Endpoint
-from .serve import make_handler
+from .middleware import add_headers, followed_up, identified, observed, told
+from .mounting import mount
 
 MAX_BODY_BYTES = 1024 * 1024
+IDLE_SECONDS = 60.0
+LINGER_SECONDS = 5.0
 _GOODBYE_SECONDS = 0.7
 
 
-def endpoints() -> list[Endpoint]:
-    """Return every endpoint of the kernel."""
-    return [endpoint for resource in RESOURCES for endpoint in resource.endpoints]
-
-
-def make_app(platform: Platform, ring: Ring) -> web.Application:
+def make_app(
+    platform: Platform, ring: Ring, wake: Callable[[], None] = lambda: None
+) -> web.Application:
     """Make the application of a control plane.
 
     Serve it with `make_runner`.
@@ -34,16 +30,12 @@ def make_app(platform: Platform, ring: Ring) -> web.Application:
     Args:
         platform: opened already.
         ring: the doorbell for a deployment id.
+        wake: has looked at once at what a request has changed; by default others find it.
     """
-    app = web.Application(middlewares=[identified, counted, told], client_max_size=MAX_BODY_BYTES)
-    app[CONTEXT] = Context(platform=platform, ring=ring, document=document(endpoints()))
-    for endpoint in endpoints():
-        handler = make_handler(endpoint)
-        if endpoint.method == "GET":
-            app.router.add_get(endpoint.path, handler, allow_head=not endpoint.websocket)
-        else:
-            app.router.add_route(endpoint.method, endpoint.path, handler)
-    pages.mount(app, platform)
+    middlewares = [identified, observed, told, followed_up]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
+    context = app[CONTEXT] = Context(platform=platform, ring=ring, wake=wake)
+    mount(app, context)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_close_sockets)
     return app
@@ -53,9 +45,17 @@ def make_runner(app: web.Application) -> web.AppRunner:
     """Return the runner that serves the application.
 
     Bodies are not unpacked (a small one can unpack to a very large one), and requests that
-    are under way get a second at the end.
+    are under way get a second at the end. A connection that has not sent all headers of its
+    next request within a minute is closed, however slowly they drip in.
     """
-    return web.AppRunner(app, auto_decompress=False, shutdown_timeout=1.0, access_log=None)
+    return web.AppRunner(
+        app,
+        auto_decompress=False,
+        keepalive_timeout=IDLE_SECONDS,
+        lingering_time=LINGER_SECONDS,
+        shutdown_timeout=1.0,
+        access_log=None,
+    )
 
 
 async def _close_sockets(app: web.Application) -> None:

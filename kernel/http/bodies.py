@@ -64,9 +64,10 @@ async def read_json(request: web.Request, model: type[Model]) -> Model:
     if request.content_type != "application/json":
         raise UnsupportedMedia("the body must be JSON", hint="send Content-Type: application/json")
     body = model.model_validate_json(raw)
+    value = json.loads(raw, object_pairs_hook=_once)
     # Databases do not take it, programs of tenants neither.
     if b"\\u0000" in raw:
-        for path in _with_nul(json.loads(raw)):
+        for path in _with_nul(value):
             raise InvalidInput(path or "body", "cannot hold NUL")
     return body
 
@@ -87,6 +88,16 @@ async def read_form(request: web.Request) -> Mapping[str, str]:
         # aiohttp raises all kinds of things on malformed forms: LookupError, AssertionError, ...
         raise BadRequest("the form cannot be read") from None
     return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a name that is given twice: a proxy may have looked at the other one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise InvalidInput(twice or "body", "is given twice")
+    return found
 
 
 def _with_nul(value: object, path: str = "") -> Iterator[str]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from helvetia.kernel.errors import Unauthenticated
-from helvetia.kernel.metrics import Metrics
 from helvetia.kernel.models import User
 from helvetia.kernel.platform import Platform
 
 if TYPE_CHECKING:
+    from helvetia.kernel.contracts.guard import Guard
+
     from .access import Caller
+    from .routing import Endpoint, Observer
 
 Ring = Callable[[str], Awaitable[None]]
 _PLANS_AT_ONCE = 2
@@ -27,15 +29,22 @@ class Context:
 
     Attributes:
         ring: the doorbell for a deployment id.
+        wake: has the worker of this process look at once at what was changed.
+        observers: told of every answer.
+        guards: asked before every request, with the names of their plugins.
         sockets: open WebSockets, to be closed at the end.
-        document: the OpenAPI document.
+        endpoints: every REST endpoint that is mounted.
+        document: what describes them; empty until somebody asks.
         planning: limits how many plans are made at once.
     """
 
     platform: Platform
     ring: Ring
-    metrics: Metrics = field(default_factory=Metrics)
+    wake: Callable[[], None]
+    observers: list[Observer] = field(default_factory=list)
+    guards: list[tuple[str, Guard]] = field(default_factory=list)
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    endpoints: list[Endpoint] = field(default_factory=list)
     document: bytes = b""
     planning: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PLANS_AT_ONCE))
 

@@ -1,4 +1,4 @@
-"""What surrounds every request: an id, counting, errors, and headers for browsers."""
+"""What surrounds every request: an id, observers, errors, and headers for browsers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_exceptions import HTTPError
 
+from .access import SAFE
 from .context import CONTEXT, REQUEST_ID
+from .guarding import GUARD_HEADERS
 from .problems import respond
 
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -28,8 +30,8 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 @web.middleware
-async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count the request and the time it took."""
+async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the observers of the request and the time it took."""
     began = time.perf_counter()
     response: web.StreamResponse | None = None
     try:
@@ -39,13 +41,30 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "none"
         is_socket = isinstance(response, web.WebSocketResponse)
+        method = request.method if resource else "any"
         # 499: the client went away, or the platform ends.
-        request.app[CONTEXT].metrics.count_request(
-            request.method if resource else "any",
-            route,
-            response.status if response else 499,
-            None if is_socket else time.perf_counter() - began,
-        )
+        status = response.status if response else 499
+        seconds = None if is_socket else time.perf_counter() - began
+        for observe in request.app[CONTEXT].observers:
+            observe(method, route, status, seconds)
+
+
+@web.middleware
+async def followed_up(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Have looked at once at what the request has changed."""
+    try:
+        response = await handler(request)
+    except (web.HTTPSuccessful, web.HTTPRedirection):
+        _wake(request)
+        raise
+    if response.status < 400:
+        _wake(request)
+    return response
+
+
+def _wake(request: web.Request) -> None:
+    if request.method not in SAFE:
+        request.app[CONTEXT].wake()
 
 
 @web.middleware
@@ -74,5 +93,6 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers.setdefault("Content-Security-Policy", _API_POLICY if is_api else _PAGE_POLICY)
     if is_api:
         headers.setdefault("Cache-Control", "no-store")
+    headers.update(request.get(GUARD_HEADERS, {}))
     if REQUEST_ID in request:
         headers["X-Request-Id"] = request[REQUEST_ID]

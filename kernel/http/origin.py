@@ -8,20 +8,34 @@ from aiohttp import web
 
 from helvetia.kernel.errors import Forbidden
 
+from .context import CONTEXT
+
 _MAX_PATH = 2048
 _ELSEWHERE = "the request comes from another site"
 
 
 def is_https(request: web.Request) -> bool:
-    """Tell whether the browser speaks TLS, to us or to a proxy on this machine.
+    """Tell whether the browser speaks TLS, to us or to a trusted proxy.
 
     A web page cannot make a browser send `X-Forwarded-Proto` in a request that we would serve.
     """
-    if request.secure:
-        return True
-    return request.headers.get("X-Forwarded-Proto", "").lower() == "https" and _is_loopback(
-        request.remote
-    )
+    forwarded = request.headers.get("X-Forwarded-Proto", "").lower()
+    return request.secure or (forwarded == "https" and _is_proxy(request, request.remote))
+
+
+def client_address(request: web.Request) -> str:
+    """Return the address of whoever asks: the last one that no trusted proxy has.
+
+    Each proxy adds the address it was asked from; what stands before the first stranger, or
+    before something that is no address, anybody may have made up.
+    """
+    address = request.remote or ""
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    while hops and _is_proxy(request, address):
+        if _address(hop := hops.pop().strip()) is None:
+            break
+        address = hop
+    return address
 
 
 def own_origin(request: web.Request) -> str:
@@ -68,8 +82,18 @@ def local_path(value: object) -> str:
     return value if len(value) <= _MAX_PATH else "/"
 
 
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
+def _is_proxy(request: web.Request, text: str | None) -> bool:
+    """Tell whether a proxy at this address is believed; those of this machine are."""
+    address = _address(text)
+    if address is None:
         return False
+    context = request.app.get(CONTEXT)  # a plugin's own tests may have none
+    networks = context.platform.options.proxy_networks if context else ()
+    return address.is_loopback or any(address in network for network in networks)
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text or "")
+    except ValueError:
+        return None

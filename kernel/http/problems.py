@@ -10,10 +10,15 @@ from aiohttp import web
 from aiohttp.web_exceptions import HTTPError
 from pydantic import ValidationError
 
-from helvetia.kernel.errors import HelvetiaError, InvalidInput, Unauthenticated
+from helvetia.kernel.errors import (
+    HelvetiaError,
+    InvalidInput,
+    TooManyRequests,
+    Unauthenticated,
+)
 
 from .context import REQUEST_ID
-from .schemas import FieldProblem, Problem
+from .shapes import FieldProblem, Problem
 from .validation import field_problems, is_not_json
 
 _log = logging.getLogger(__name__)
@@ -95,6 +100,8 @@ def respond(request: web.Request, error: Exception) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers |= error.headers
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     if _wants_page(request):

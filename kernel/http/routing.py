@@ -32,6 +32,10 @@ _PARAMETER = re.compile(r"{(\w+)}")
 _LOADED = ("service", "deployment")
 
 
+Observer = Callable[[str, str, int, float | None], None]
+"""Takes method, pattern of the path, status, and seconds (None for what was to stay open)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Generic[Value]):
     """A result with another status than the endpoint's usual one."""
@@ -54,6 +58,7 @@ class Endpoint:
         media: type of the answer; "" if there is none to speak of.
         body_media: type of a body that the handler reads itself.
         websocket: the connection is upgraded.
+        purpose: what guards are told of it; see `Guard`.
     """
 
     method: str
@@ -76,6 +81,7 @@ class Endpoint:
     media: str = "application/json"
     body_media: str = ""
     websocket: bool = False
+    purpose: str = "request"
 
     @property
     def has_etag(self) -> bool:
@@ -88,10 +94,12 @@ class Resource:
 
     Args:
         tag: the group in the OpenAPI document.
+        observer: told of every answer of the control plane.
     """
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, *, observer: Observer | None = None) -> None:
         self.tag = tag
+        self.observer = observer
         self.endpoints: list[Endpoint] = []
 
     def get(self, path: str, **declared: Any) -> Callable[[Function], Function]:

@@ -14,6 +14,7 @@ from helvetia.kernel.errors import Forbidden, InvalidInput
 from .access import CALLER, Caller, admit, load_deployment, load_service, require_role
 from .bodies import read_json
 from .context import CONTEXT, Call
+from .guarding import pass_guards
 from .origin import require_own_origin
 from .routing import Endpoint, Reply
 
@@ -23,7 +24,10 @@ _CACHE = "private, no-cache"
 def make_handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return the aiohttp handler of an endpoint."""
 
+    purpose = "websocket" if endpoint.websocket else endpoint.purpose
+
     async def handle(request: web.Request) -> web.StreamResponse:
+        await pass_guards(request, purpose)
         caller, arguments = await _admit(request, endpoint)
         if caller is not None:
             request[CALLER] = caller

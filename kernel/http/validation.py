@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .schemas import FieldProblem
+from .shapes import FieldProblem
 
 _TYPES = {
     "string": "must be text",
@@ -29,8 +29,11 @@ _PATTERNS = {
         "has letters, digits and underscores, and does not begin with a digit"
     ),
     "^[a-z][a-z0-9-]{0,31}$": "has lower-case letters, digits and hyphens, at most 32",
-    r"^/[^\s]*$": "begins with / and has no spaces",
-    r"^\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*$": "is a list of statuses such as 200,300-399",
+    "^[a-z][a-z0-9_]{0,63}$": "has lower-case letters, digits and underscores, at most 64",
+    r"^/[^\s\x00-\x1f\x7f]*$": "begins with / and has no spaces",
+    "^[1-5][0-9]{2}(-[1-5][0-9]{2})?(,[1-5][0-9]{2}(-[1-5][0-9]{2})?)*$": (
+        "is a list of statuses such as 200,300-399"
+    ),
 }
 _LIMITS = {
     "greater_than": ("must be more than", "gt"),

@@ -1,8 +1,11 @@
 """The kernel's tables; the Tortoise app is called `kernel`."""
 
+from helvetia.logs.models import LogSegment
+
 from .accounts import Account, Membership, Role, Session, Team, Token, User
 from .base import new_id, utcnow
 from .deployments import (
+    OPEN_STATES,
     Deployment,
     DeploymentStatus,
     Instance,
@@ -13,10 +16,11 @@ from .deployments import (
     Trigger,
 )
 from .journal import Delivery, Event, Fact, Lease
-from .logs import LogSegment
 from .services import Desired, Domain, EnvironmentVariable, Service, ServiceStatus
+from .workers import Worker
 
 __all__ = [
+    "OPEN_STATES",
     "Account",
     "Delivery",
     "Deployment",
@@ -42,6 +46,7 @@ __all__ = [
     "Token",
     "Trigger",
     "User",
+    "Worker",
     "new_id",
     "utcnow",
 ]

@@ -27,7 +27,10 @@ class DeploymentStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the attempt is over."""
-        return self not in (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
+        return self not in OPEN_STATES
+
+
+OPEN_STATES = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
 
 
 class Trigger(StrEnum):

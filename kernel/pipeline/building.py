@@ -21,7 +21,7 @@ from helvetia.kernel.providers import plugin_call
 from .planning import choose, choose_router, choose_source, explain, fetch, plugin_stage
 from .planning import stage_applies as applies
 from .run import Run
-from .specs import dump_reference, freeze_configuration, instance_spec, limits_of, load_reference
+from .specs import dump_reference, freeze_configuration, limits_of, load_reference
 
 
 async def fetch_stage(run: Run) -> str:
@@ -43,7 +43,7 @@ async def fetch_stage(run: Run) -> str:
     run.revision = revision = await fetch(
         platform, source, address, folder=folder, log=run.log, revision=known
     )
-    failpoint("fetch:checked-out")
+    await failpoint("fetch:checked-out")
     async with run.lease.fenced():
         await Deployment.filter(id=deployment.id).update(
             sha=revision.sha, message=revision.message[:2000], author=revision.author[:320]
@@ -58,12 +58,13 @@ async def detect_stage(run: Run) -> str:
     assert run.revision is not None
     platform = run.platform
     source, claims = choose_source(platform, run.deployment.source_url, run.pins)
+    live = await Release.get_or_none(id=run.service.live_release_id)
     run.choice = choice = await choose(
         platform,
         run.workspace / "checkout",
         service_type=run.service.type,
-        pins=run.pins,
-        options=run.service.settings.get("builder") or {},
+        settings=run.service.settings,
+        former=live.providers["builder"] if live else "",
     )
     plan = explain(
         platform,
@@ -97,12 +98,13 @@ async def build_stage(run: Run) -> str:
         limits=limits_of(run.service),
         log=run.log,
         run=functools.partial(_run_logged, run),
+        kind=run.choice.kind,
     )
     async with plugin_call(
         builder.plugin, f"{builder.name}.build", run.platform.options.stage_timeout_seconds
     ):
         run.artifact = await builder.provider.build(context)
-    failpoint("build:built")
+    await failpoint("build:built")
     if run.artifact.kind != run.choice.kind:
         raise BuildFailed(f"{builder.name} made {run.artifact.kind}, not {run.choice.kind}")
     return ", ".join(f"{name} {value}" for name, value in run.artifact.facts.items())
@@ -134,7 +136,7 @@ async def push_stage(run: Run) -> str:
         registry.plugin, f"{registry.name}.push", run.platform.options.stage_timeout_seconds
     ):
         reference = await registry.provider.push(run.artifact, run.service.id, run.log)
-    failpoint("push:pushed")
+    await failpoint("push:pushed")
     router = await choose_router(run.platform, run.pins)
     await make_release(
         run,
@@ -200,10 +202,7 @@ async def extra_stage(run: Run, name: str) -> str | None:
 
 async def _run_process(run: Run, process: str) -> int:
     runtime = run.runtime()
-    spec = await instance_spec(
-        run.platform, run.service, run.the_release, f"{run.deployment.id}-{process}"
-    )
-    spec = dataclasses.replace(spec, process=process)
+    spec = dataclasses.replace(await run.spec(f"{run.deployment.id}-{process}"), process=process)
     async with plugin_call(
         runtime.plugin, f"{runtime.name}.run", run.platform.options.stage_timeout_seconds
     ):

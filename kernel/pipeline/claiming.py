@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from tortoise.expressions import F
 from tortoise.transactions import in_transaction
@@ -11,8 +12,8 @@ from helvetia.kernel import environment
 from helvetia.kernel.commands import kill_owned
 from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.failpoints import failpoint
-from helvetia.kernel.logs import LogWriter, Redactor
 from helvetia.kernel.models import (
+    OPEN_STATES,
     Deployment,
     DeploymentStatus,
     Instance,
@@ -22,12 +23,12 @@ from helvetia.kernel.models import (
     utcnow,
 )
 from helvetia.kernel.platform import Platform
+from helvetia.logs import LogWriter
+from helvetia.masking import Redactor
 
 from .lease import ServiceLease
-from .run import Run, owner_mark
-from .workspaces import clear_former, workspace
-
-_OPEN = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
+from .run import Run
+from .workspaces import collect_workspaces, owner_mark
 
 
 async def claim(platform: Platform, deployment_id: str) -> ServiceLease | None:
@@ -43,24 +44,24 @@ async def claim(platform: Platform, deployment_id: str) -> ServiceLease | None:
             return None
         # One whose worker died comes first: it must not go live on top of a newer one.
         older = Deployment.filter(
-            service_id=lease.service_id, number__lt=deployment.number, status__in=_OPEN
+            service_id=lease.service_id, number__lt=deployment.number, status__in=OPEN_STATES
         )
         won = not await older.exists() and await Deployment.filter(
-            id=deployment_id, status__in=_OPEN
+            id=deployment_id, status__in=OPEN_STATES
         ).update(
             status=DeploymentStatus.RUNNING,
             attempt=F("attempt") + 1,
             fence=lease.fence,
             worker=platform.worker,
+            reason="",
             started_at=deployment.started_at or utcnow(),
         )
         if not won:
             await lease.release()
             return None
-        await Service.filter(id=lease.service_id).update(
-            status=ServiceStatus.DEPLOYING, status_reason=""
-        )
-    failpoint("claim:after")
+        # What was wrong with the live version is wrong until another one is live.
+        await Service.filter(id=lease.service_id).update(status=ServiceStatus.DEPLOYING)
+    await failpoint("claim:after")
     return lease
 
 
@@ -70,7 +71,7 @@ async def give_up(lease: ServiceLease, deployment_id: str) -> None:
         await Deployment.filter(id=deployment_id).update(attempt=F("attempt") - 1)
 
 
-async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str) -> Run:
+async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str, folder: Path) -> Run:
     """Gather what the attempt needs, and end what a former one left running."""
     deployment = await Deployment.get(id=deployment_id)
     service = await Service.get(id=lease.service_id)
@@ -81,10 +82,9 @@ async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str) -
     except HelvetiaError as error:
         problem = error
     switched = await is_switched(deployment_id)
-    folder = workspace(platform, deployment_id, lease.fence)
-    # What a killed attempt left behind must not meet this one.
+    # What a former attempt left running must not meet this one, dead or only slow.
     await asyncio.to_thread(kill_owned, owner_mark(platform, deployment_id))
-    await asyncio.to_thread(clear_former, folder)
+    await collect_workspaces(platform)
     log = await LogWriter.open(
         platform.logs,
         f"deployment:{deployment.id}",

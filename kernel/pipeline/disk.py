@@ -19,6 +19,5 @@ def told(problem: Exception) -> Exception:
     if not isinstance(cause, OSError) or cause.errno not in _REASONS:
         return problem
     where = f": {cause.filename}" if cause.filename else ""
-    return DeploymentError(
-        f"{_REASONS[cause.errno]}{where}", hint="make room there, then deploy again"
-    )
+    hint = "let the platform write there" if cause.errno == errno.EROFS else "make room there"
+    return DeploymentError(f"{_REASONS[cause.errno]}{where}", hint=f"{hint}, then deploy again")

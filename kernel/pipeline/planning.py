@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +58,7 @@ class Plan:
     artifact_kind: str
     settings: dict[str, str]
     stages: list[PlannedStage]
+    generated: dict[str, str]
 
     def provider(self, stage: str) -> str:
         """Return the name of the provider of a stage."""
@@ -74,6 +74,7 @@ class Choice:
     registry: Entry[Registry]
     runtime: Entry[Runtime]
     settings: dict[str, str]
+    generated: dict[str, str]
     reasons: dict[str, str]
     candidates: list[Candidate]
 
@@ -113,20 +114,24 @@ async def choose(
     checkout: Path,
     *,
     service_type: str,
-    pins: Mapping[str, str],
-    options: Mapping[str, str],
+    settings: Mapping[str, Any],
+    former: str = "",
 ) -> Choice:
     """Choose the builder for a checkout, and the registry and runtime for what it makes.
 
     Args:
         checkout: the fetched files.
         service_type: `auto`, or the builder's type a person named.
-        pins: family to provider name, from the service's settings.
-        options: builder options from the service's settings; they win over detection.
+        settings: the service's. Its `providers` are pins, family to provider name; its options of
+            the `builder` win over detection.
+        former: the builder of the live release. An outage does not hand its service over to
+            another one, only a person does.
 
     Raises:
         NoProvider: nothing fits; the message says why for each.
     """
+    pins, options = settings.get("providers") or {}, settings.get("builder") or {}
+    volumes, replicas = settings.get("volumes") or {}, settings.get("replicas", 1)
     builders = platform.providers.builders
     detections = [(entry, await _detect(builders, entry, checkout)) for entry in builders.all()]
     named = pins.get("builder")
@@ -141,13 +146,18 @@ async def choose(
             raise NoProvider(
                 f"no installed builder makes the type `{service_type}` (there are: auto, {types})"
             )
+    for entry in builders.all():
+        if named is None and entry.name == former and not (await builders.check(entry)).ok:
+            raise _not_now(former, (await builders.check(entry)).reason)
     candidates: list[Candidate] = []
     for entry, detection in sorted(detections, key=lambda pair: -pair[1].score):
         if named not in (None, entry.name) or (named is None and detection.score <= 0):
             candidates.append(_candidate(entry, detection))
             continue
-        match = await _negotiate(platform, entry, pins)
+        match = await _negotiate(platform, entry, pins, frozenset({"volumes"} if volumes else ()))
         if isinstance(match, str):
+            if named is None and entry.name == former:
+                raise _not_now(former, match)
             candidates.append(_candidate(entry, Detection(score=0, reason=match)))
             continue
         kind, registry, runtime = match
@@ -156,54 +166,28 @@ async def choose(
         why = detection.reason
         if named is not None:
             why = f"chosen by the service ({detection.reason})"
+        start = f"runs artifacts of kind {kind}"
+        if replicas > 1:
+            start += f", {replicas} instances"
+        if volumes:
+            start += f"; the former version is stopped first, because of {', '.join(volumes)}"
         return Choice(
             builder=entry,
             kind=kind,
             registry=registry,
             runtime=runtime,
             settings={**(detection.settings or {}), **options},
+            generated=detection.generated or {},
             reasons={
                 "build": why,
-                "push": f"keeps artifacts of kind {kind}",
-                "start": f"runs artifacts of kind {kind}",
+                "push": (await platform.providers.registries.check(registry)).reason,
+                "start": start,
             },
             candidates=[refused.get(other.provider, other) for other in others],
         )
     raise NoProvider(
         f"no builder fits: {_told(candidates)}",
         hint="add a Procfile or an index.html, or name a builder with --type",
-    )
-
-
-async def make_plan(
-    platform: Platform,
-    address: SourceAddress,
-    *,
-    service_type: str,
-    pins: Mapping[str, str],
-    options: Mapping[str, str],
-    log: LogSink,
-) -> Plan:
-    """Fetch the revision into a folder of its own, explain what would be done, and forget it.
-
-    Raises:
-        HelvetiaError: the source cannot be read, or nothing fits.
-    """
-    source, claims = choose_source(platform, address.url, pins)
-    with tempfile.TemporaryDirectory(dir=platform.folder("work"), prefix="plan-") as folder:
-        revision = await fetch(platform, source, address, folder=Path(folder), log=log)
-        choice = await choose(
-            platform, Path(folder), service_type=service_type, pins=pins, options=options
-        )
-    router = await choose_router(platform, pins)
-    return explain(
-        platform,
-        address=address,
-        revision=revision,
-        source=source,
-        claims=claims,
-        choice=choice,
-        router=router,
     )
 
 
@@ -221,7 +205,7 @@ async def fetch(
     if revision is None:
         async with plugin_call(source.plugin, f"{source.name}.resolve", seconds):
             revision = await source.provider.resolve(address)
-        failpoint("fetch:resolved")
+        await failpoint("fetch:resolved")
     async with plugin_call(source.plugin, f"{source.name}.checkout", seconds):
         await source.provider.checkout(address, revision, folder, log)
     return revision
@@ -285,6 +269,7 @@ def explain(
         artifact_kind=choice.kind,
         settings=choice.settings,
         stages=stages,
+        generated=choice.generated,
     )
 
 
@@ -322,13 +307,13 @@ async def _detect(builders: Family[Builder], entry: Entry[Builder], checkout: Pa
 
 
 async def _negotiate(
-    platform: Platform, builder: Entry[Builder], pins: Mapping[str, str]
+    platform: Platform, builder: Entry[Builder], pins: Mapping[str, str], needs: frozenset[str]
 ) -> tuple[str, Entry[Registry], Entry[Runtime]] | str:
     """Find an artifact kind that the builder makes, a registry keeps and a runtime runs."""
     refusals: list[str] = []
     for kind in builder.provider.produces:
         registry = await _fitting(platform.providers.registries, pins.get("registry"), kind)
-        runtime = await _fitting(platform.providers.runtimes, pins.get("runtime"), kind)
+        runtime = await _fitting(platform.providers.runtimes, pins.get("runtime"), kind, needs)
         if isinstance(registry, str) or isinstance(runtime, str):
             refusals += [text for text in (registry, runtime) if isinstance(text, str)]
             continue
@@ -336,12 +321,24 @@ async def _negotiate(
     return f"makes {', '.join(builder.provider.produces)}, but {'; '.join(refusals)}"
 
 
-async def _fitting(family: Family[Any], pin: str | None, kind: str) -> Entry[Any] | str:
+def _not_now(name: str, why: str) -> NoProvider:
+    return NoProvider(
+        f"the builder {name} made the live version, but now it cannot: {why}",
+        hint="deploy again when it can, or name another one with --type",
+    )
+
+
+async def _fitting(
+    family: Family[Any], pin: str | None, kind: str, needs: frozenset[str] = frozenset()
+) -> Entry[Any] | str:
     entries = [family.get(pin)] if pin else family.all()
     refusals: list[str] = []
     for entry in entries:
         if kind not in entry.provider.accepts:
             refusals.append(f"{entry.name} takes {', '.join(sorted(entry.provider.accepts))}")
+            continue
+        if missing := needs - entry.provider.capabilities:
+            refusals.append(f"{entry.name} has no {', '.join(sorted(missing))}")
             continue
         check = await family.check(entry)
         if check.ok:

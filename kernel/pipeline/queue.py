@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tortoise.expressions import F
+from tortoise.expressions import F, Subquery
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
@@ -14,6 +14,8 @@ from helvetia.kernel.models import (
     Deployment,
     DeploymentStatus,
     Desired,
+    Instance,
+    InstanceStatus,
     Release,
     Service,
     Trigger,
@@ -26,7 +28,7 @@ class DeploymentRequest:
     """What somebody asks for.
 
     Attributes:
-        action: `deploy`, `restart` or `rollback`; see `http.schemas.NewDeployment`.
+        action: `deploy`, `restart` or `rollback`; see `NewDeployment` of the API.
         ref: another branch, tag or commit than the service's own.
         source_url: another place than the service's own.
         release: number to roll back to; None for the one before the live one.
@@ -88,7 +90,7 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
         )
         await Service.filter(id=service.id).update(desired=Desired.RUNNING)
         await _supersede(service, deployment)
-        failpoint("enqueue:inside")
+        await failpoint("enqueue:inside")
         await events.record(
             "deployment.queued",
             actor=request.actor,
@@ -97,8 +99,19 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
             deployment_id=deployment.id,
             action=request.action,
         )
-    failpoint("enqueue:after")
+    await failpoint("enqueue:after")
     return deployment, True
+
+
+def once_live(**only: str) -> Subquery:
+    """Return the ids of releases that were live once: what never got healthy is nothing to go
+    back to.
+
+    Args:
+        only: of which deployments, as `service_id`.
+    """
+    ended = (DeploymentStatus.LIVE, DeploymentStatus.ROLLED_BACK)
+    return Subquery(Deployment.filter(status__in=ended, **only).values("release_id"))
 
 
 async def _base_release(service: Service, request: DeploymentRequest) -> Release | None:
@@ -122,9 +135,10 @@ async def _base_release(service: Service, request: DeploymentRequest) -> Release
         return base
     if live is None:
         raise Conflict(f"service {service.name} has no live release to roll back from")
-    base = await releases.filter(number__lt=live.number).first()
+    sound = releases.filter(id__in=once_live(service_id=service.id))
+    base = await sound.filter(number__lt=live.number).first()
     if base is None:
-        raise Conflict(f"release {live.number} is the first of {service.name}")
+        raise Conflict(f"no release of {service.name} was live before release {live.number}")
     return base
 
 
@@ -151,9 +165,14 @@ async def cancel(deployment: Deployment, *, actor: str) -> None:
     """Call a deployment off. One that waits ends at once, a running one within seconds.
 
     Raises:
-        Conflict: it is over already.
+        Conflict: it is over already, or its version is live.
     """
     async with in_transaction():
+        if await Instance.filter(id=deployment.id, status=InstanceStatus.LIVE).exists():
+            raise Conflict(
+                f"the version of deployment {deployment.number} is live already",
+                hint="roll back to have the former one again",
+            )
         ended = await Deployment.filter(id=deployment.id, status=DeploymentStatus.QUEUED).update(
             status=DeploymentStatus.CANCELLED,
             reason="cancelled before it began",
@@ -165,10 +184,12 @@ async def cancel(deployment: Deployment, *, actor: str) -> None:
                 id=deployment.id, status=DeploymentStatus.RUNNING
             ).update(cancel_requested=True)
             if not asked:
-                raise Conflict(f"deployment {deployment.id} is over already")
+                raise Conflict(f"deployment {deployment.number} is over already")
+        service = await Service.get(id=deployment.service_id)
         await events.record(
             "deployment.cancel-requested",
             actor=actor,
+            team_id=service.team_id,
             service_id=deployment.service_id,
             deployment_id=deployment.id,
         )

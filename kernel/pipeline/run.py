@@ -8,21 +8,18 @@ from pathlib import Path
 
 from helvetia.kernel.contracts.artifact import Artifact
 from helvetia.kernel.contracts.router import Traffic
-from helvetia.kernel.contracts.runtime import Runtime
+from helvetia.kernel.contracts.runtime import InstanceSpec, Runtime
 from helvetia.kernel.contracts.source import Revision
 from helvetia.kernel.errors import HelvetiaError
-from helvetia.kernel.logs import LogWriter
 from helvetia.kernel.models import Deployment, Release, Service
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.providers import Entry
+from helvetia.logs import LogWriter
 
 from .lease import ServiceLease
 from .planning import KERNEL_STAGES, Choice, choose_source
-
-
-def owner_mark(platform: Platform, deployment_id: str) -> str:
-    """Return the mark of a deployment's processes."""
-    return f"{platform.installation}/{deployment_id}"
+from .specs import instance_spec
+from .workspaces import owner_mark
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -61,8 +58,8 @@ class Run:
 
     @property
     def owner_mark(self) -> str:
-        """The mark of this deployment's processes."""
-        return owner_mark(self.platform, self.deployment.id)
+        """The mark of this attempt's programs."""
+        return owner_mark(self.platform, self.workspace.name)
 
     @property
     def pins(self) -> dict[str, str]:
@@ -87,6 +84,15 @@ class Run:
         if stage in family and self.release is not None:
             return str(self.release.providers[family[stage]])
         return stage if stage not in KERNEL_STAGES else "kernel"
+
+    async def spec(self, instance_id: str) -> InstanceSpec:
+        """Specify an instance of the release; the log masks its values from here on.
+
+        They are others than the build's if somebody changed them meanwhile, or rolls back.
+        """
+        spec = await instance_spec(self.platform, self.service, self.the_release, instance_id)
+        self.log.mask(spec.environment[name] for name in spec.secrets)
+        return spec
 
     def runtime(self) -> Entry[Runtime]:
         """Return the runtime of the release."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable
 
 from tortoise.expressions import Q
 
 from helvetia.kernel import events
-from helvetia.kernel.commands import kill_owned
 from helvetia.kernel.errors import DeploymentError, HelvetiaError, StageTimeout
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
@@ -32,11 +30,12 @@ from helvetia.kernel.providers import plugin_call
 from . import building, rollover
 from .claiming import claim, give_up, is_switched, prepare
 from .disk import told
-from .instances import lead_away, remove_instance, revive
+from .instances import at_once, lead_away, remove_instance, revive
 from .lease import LeaseLost
 from .planning import BUILD_STAGES, KERNEL_STAGES, choose_router, stage_order
 from .run import Run
-from .specs import load_reference
+from .specs import load_reference, volumes_of
+from .workspaces import clear_workspaces, workspace
 
 _MAX_ATTEMPTS = 3
 _UP_TO_SWITCH = ("start", "probe", "activate")
@@ -76,9 +75,10 @@ class Runner:
         try:
             lease = await claim(self._platform, deployment_id)
             if lease is not None:
-                async with lease.kept():
+                name = f"{deployment_id}.{lease.fence}"
+                async with lease.kept(), workspace(self._platform, name) as folder:
                     try:
-                        run = await prepare(self._platform, lease, deployment_id)
+                        run = await prepare(self._platform, lease, deployment_id, folder)
                     except Exception:
                         await give_up(lease, deployment_id)
                         raise
@@ -117,7 +117,6 @@ class Runner:
             # Still running if the lease was lost; nothing of it may outlast this.
             task.cancel()
             await asyncio.wait([task])
-            await asyncio.to_thread(shutil.rmtree, run.workspace, ignore_errors=True)
             await run.log.close()
 
     async def _hear(self, run: Run) -> None:
@@ -151,7 +150,9 @@ class Runner:
             run.log.line(f"attempt {run.deployment.attempt}: the worker before this one died")
         await self._adopt_release(run)
         again = await self._journal(run)
-        await self._revive(run)
+        # What has volumes is brought back by the reconciler: the new version may have them now.
+        if run.switched or not (run.release and volumes_of(run.release)):
+            await self._revive(run)
         for name in again:
             await self._stage(run, name)
 
@@ -240,7 +241,7 @@ class Runner:
     async def _stage(self, run: Run, name: str) -> None:
         run.log.stage = name
         await self._mark(run, name, StageStatus.RUNNING)
-        failpoint(f"{name}:before")
+        await failpoint(f"{name}:before")
         seconds = self._platform.options.stage_timeout_seconds
         limit = asyncio.timeout(seconds)
         try:
@@ -260,7 +261,7 @@ class Runner:
                 run.log.line(f"✗ {message}")
                 return
             raise error from problem
-        failpoint(f"{name}:after")
+        await failpoint(f"{name}:after")
         if reason is None:
             await self._mark(run, name, StageStatus.SKIPPED, reason="not needed")
         else:
@@ -269,7 +270,7 @@ class Runner:
     async def _mark(self, run: Run, name: str, status: StageStatus, *, reason: str = "") -> None:
         values: dict[str, object] = {
             "status": status,
-            "reason": reason[:2000],
+            "reason": run.log.masked(reason)[:2000],
             "provider": run.provider_of(name),
         }
         if status is StageStatus.RUNNING:
@@ -295,13 +296,14 @@ class Runner:
 
     async def _end(self, run: Run, task: asyncio.Task[None]) -> None:
         run.log.end_output()
+        # Before anybody hears of the end: also what a build left in a session of its own.
+        await clear_workspaces(self._platform, run.workspace)
         if task.cancelled():
             if run.why_stopped == "cancelled":
                 await self._clean_up(run)
                 await self._finish(run, DeploymentStatus.CANCELLED, "cancelled", "cancelled")
             elif run.why_stopped == "shutdown":
                 run.log.line("interrupted: the worker stops; the deployment goes on later")
-                await asyncio.to_thread(kill_owned, run.owner_mark)
                 await give_up(run.lease, run.deployment.id)
             return
         error = task.exception()
@@ -310,8 +312,6 @@ class Runner:
         if error is not None and not isinstance(error, HelvetiaError):
             _log.error("deployment %s", run.deployment.id, exc_info=error)
         if error is None or await is_switched(run.deployment.id):
-            # What a build left running in a session of its own ends with it.
-            await asyncio.to_thread(kill_owned, run.owner_mark)
             await self._finish(run, DeploymentStatus.LIVE, "", "")
             return
         await self._clean_up(run)
@@ -324,24 +324,26 @@ class Runner:
     async def _clean_up(self, run: Run) -> None:
         """Remove what the attempt started; the live version was never touched."""
         await run.lease.confirm()
-        await asyncio.to_thread(kill_owned, run.owner_mark)
-        row = await Instance.get_or_none(id=run.deployment.id, status=InstanceStatus.STARTING)
-        if row is None:
+        rows = await Instance.filter(service_id=run.service.id, status=InstanceStatus.STARTING)
+        if not rows:
             return
         try:
             router = await choose_router(run.platform, run.pins)
-            await lead_away(run.platform, run.lease, router, row)
-            await remove_instance(run.platform, run.lease, row)
+            await lead_away(run.platform, run.lease, router, rows)
+            await at_once(remove_instance(run.platform, run.lease, row) for row in rows)
+            if run.release and volumes_of(run.release):
+                await self._revive(run)
         except HelvetiaError as error:
-            run.log.line(f"the reconciler will remove the instance: {error.message}")
+            run.log.line(f"the reconciler will remove what was started: {error.message}")
 
     async def _finish(self, run: Run, status: DeploymentStatus, code: str, reason: str) -> None:
+        reason = run.log.masked(reason)
         # Told apart from the stages: whoever shows the deployment's status leaves it out.
         run.log.stage = "end"
         last = reason or status.value.lower()
         run.log.line(f"✓ {last}" if status is DeploymentStatus.LIVE else f"✗ {last}")
         await self._flush(run)
-        failpoint("finish:before")
+        await failpoint("finish:before")
         async with run.lease.fenced():
             service = await Service.get(id=run.service.id)
             await Deployment.filter(id=run.deployment.id).update(
@@ -367,7 +369,7 @@ class Runner:
                 deployment_id=run.deployment.id,
                 reason=reason[:1000],
             )
-        failpoint("finish:after")
+        await failpoint("finish:after")
 
 
 async def _service_state(
@@ -375,6 +377,8 @@ async def _service_state(
 ) -> dict[str, ServiceStatus | str]:
     """Say what is true of the service now; the reconciler corrects it if more is known."""
     if await Instance.filter(service_id=service.id, status=InstanceStatus.LIVE).exists():
+        if status is not DeploymentStatus.LIVE and service.status_reason:
+            return {"status": ServiceStatus.FAILED}
         return {"status": ServiceStatus.ACTIVE, "status_reason": ""}
     if status is DeploymentStatus.FAILED and service.live_release_id is None:
         return {"status": ServiceStatus.FAILED, "status_reason": reason[:1000]}

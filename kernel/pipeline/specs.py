@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -9,9 +10,14 @@ from pydantic import TypeAdapter
 from helvetia.kernel import environment
 from helvetia.kernel.contracts.artifact import ArtifactReference
 from helvetia.kernel.contracts.health import HealthCheck
+from helvetia.kernel.contracts.router import Router
 from helvetia.kernel.contracts.runtime import InstanceSpec, ResourceLimits
+from helvetia.kernel.errors import NoProvider
 from helvetia.kernel.models import Release, Service
 from helvetia.kernel.platform import Platform
+from helvetia.kernel.providers import Entry, plugin_call
+
+from .planning import choose_router
 
 _reference = TypeAdapter(ArtifactReference)
 _health = TypeAdapter(HealthCheck)
@@ -40,12 +46,26 @@ def freeze_configuration(service: Service, reference: ArtifactReference) -> dict
         "limits": _limits.dump_python(limits, mode="json"),
         "stop_grace_seconds": float(settings.get("stop_grace_seconds", 10.0)),
         "drain_seconds": settings.get("drain_seconds"),
+        "replicas": settings.get("replicas", 1),
+        "volumes": settings.get("volumes") or {},
     }
 
 
 def limits_of(service: Service) -> ResourceLimits:
     """Return the present limits of a service."""
     return _limits.validate_python(service.settings.get("limits") or {})
+
+
+def instance_ids(first: str, release: Release) -> list[str]:
+    """Return the ids of the instances of a release, of which the first is given."""
+    count = release.configuration.get("replicas", 1)
+    return [first, *(f"{first}-{number}" for number in range(2, count + 1))]
+
+
+def volumes_of(release: Release) -> dict[str, str]:
+    """Return the volumes of a release: two versions of it never run at once."""
+    volumes: dict[str, str] = release.configuration.get("volumes") or {}
+    return volumes
 
 
 def health_check(release: Release) -> HealthCheck:
@@ -63,7 +83,7 @@ async def instance_spec(
     """
     reference = load_reference(release)
     own = await environment.values(service.id, release.environment_version, platform.vault)
-    return InstanceSpec(
+    spec = InstanceSpec(
         id=instance_id,
         service_id=service.id,
         service_name=service.name,
@@ -76,7 +96,22 @@ async def instance_spec(
             "HELVETIA_SHA": release.sha,
             **own,
         },
+        secrets=frozenset(own),
         limits=_limits.validate_python(release.configuration["limits"]),
         stop_grace_seconds=release.configuration["stop_grace_seconds"],
         labels={"helvetia.installation": platform.installation, "helvetia.service": service.id},
+        volumes=volumes_of(release),
     )
+    router = await _router(platform, service)
+    if router is None:
+        return spec
+    async with plugin_call(router.plugin, f"{router.name}.labels", 5):
+        found_by = router.provider.labels(spec, health_check(release))
+    return replace(spec, labels={**found_by, **spec.labels})
+
+
+async def _router(platform: Platform, service: Service) -> Entry[Router] | None:
+    try:
+        return await choose_router(platform, service.settings.get("providers") or {})
+    except NoProvider:
+        return None  # what has ended is started again all the same

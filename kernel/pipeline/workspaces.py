@@ -1,35 +1,69 @@
-"""The folders attempts work in: one for each, so that two of them never meet in one."""
+"""The folders attempts work in: each locked by the process at work in it, and gone after it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shutil
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
-from helvetia.kernel.models import Deployment, DeploymentStatus
+from helvetia.kernel.commands import kill_owned
+from helvetia.kernel.locks import file_lock, try_lock
 from helvetia.kernel.platform import Platform
 
-
-def workspace(platform: Platform, deployment_id: str, fence: int) -> Path:
-    """Name the folder of an attempt; the attempt makes it."""
-    return platform.home / "work" / f"{deployment_id}.{fence}"
+_LOCK = "lock"
 
 
-def clear_former(folder: Path) -> None:
-    """Remove the folders of former attempts at the deployment of `folder`."""
-    deployment_id = folder.name.partition(".")[0]
-    for former in folder.parent.glob(f"{deployment_id}.*"):
-        shutil.rmtree(former, ignore_errors=True)
+@contextlib.asynccontextmanager
+async def workspace(platform: Platform, name: str) -> AsyncIterator[Path]:
+    """Hold a folder for an attempt or a plan; it and its programs end with the block.
+
+    Args:
+        name: no other attempt's, ever: two of them must not meet in one folder.
+    """
+    folder = platform.home / "work" / name
+    async with contextlib.AsyncExitStack() as stack:
+        # Where nothing can be written, the first to write says so in its own words.
+        with contextlib.suppress(OSError):
+            await stack.enter_async_context(file_lock(folder / _LOCK))
+        try:
+            yield folder
+        finally:
+            if folder.exists():
+                await clear_workspaces(platform, folder)
+
+
+async def clear_workspaces(platform: Platform, *folders: Path) -> None:
+    """Kill the programs of attempts and remove their folders, even if cancelled meanwhile."""
+    await asyncio.shield(asyncio.to_thread(_clear, platform, folders))
 
 
 async def collect_workspaces(platform: Platform) -> None:
-    """Remove the folders of attempts that nobody makes any more."""
-    for folder in await asyncio.to_thread(lambda: list((platform.home / "work").glob("*.*"))):
-        deployment_id, _, fence = folder.name.partition(".")
-        if not fence.isdecimal():
-            continue
-        going_on = Deployment.filter(
-            id=deployment_id, fence=int(fence), status=DeploymentStatus.RUNNING
-        )
-        if not await going_on.exists():
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    """Clear the workspaces whose processes are dead."""
+    await asyncio.to_thread(_collect, platform)
+
+
+def owner_mark(platform: Platform, name: str) -> str:
+    """Return the mark of a workspace's programs; of a deployment's id, of all its attempts."""
+    return f"{platform.installation}/{name}"
+
+
+def _collect(platform: Platform) -> None:
+    with contextlib.ExitStack() as stack:
+        dead: list[Path] = []
+        for folder in (platform.home / "work").glob("*"):
+            with contextlib.suppress(OSError):
+                handle = try_lock(folder / _LOCK)
+                if handle is not None:
+                    stack.callback(os.close, handle)
+                    dead.append(folder)
+        if dead:
+            _clear(platform, dead)
+
+
+def _clear(platform: Platform, folders: Iterable[Path]) -> None:
+    kill_owned(*(owner_mark(platform, folder.name) for folder in folders))
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from helvetia import (
     DIRECTORY,
     Artifact,
     ArtifactReference,
     BuildFailed,
+    Check,
     InvalidInput,
     Kernel,
     LogSink,
     Registry,
 )
 
+from .common.space import cannot_keep
 from .store import Store
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderRegistry(Registry):
@@ -35,6 +34,10 @@ class FolderRegistry(Registry):
     def __init__(self, kernel: Kernel) -> None:
         self._folder = kernel.folder("artifacts")
 
+    async def check(self) -> Check:
+        """Say where artifacts are kept."""
+        return Check(ok=True, reason="keeps folders in the platform's data folder")
+
     async def push(self, artifact: Artifact, service_id: str, log: LogSink) -> ArtifactReference:
         """Take the artifact's folder in: it is moved if it can be."""
         if artifact.kind not in self.accepts:
@@ -45,7 +48,7 @@ class FolderRegistry(Registry):
         except InvalidInput as error:
             raise BuildFailed(f"the artifact cannot be kept: {error.reason}") from error
         except OSError as error:
-            raise _told(error, self._folder) from error
+            raise cannot_keep(error, self._folder) from error
         log.line(f"Kept {kept.files} files, {_size(kept.bytes)}, as {kept.digest[:12]}")
         return ArtifactReference(
             registry=self.name, digest=kept.digest, bytes=kept.bytes, artifact=kept.artifact
@@ -77,15 +80,6 @@ def _checked_digest(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
         raise InvalidInput("digest", f"{digest!r} is not a digest")
     return digest
-
-
-def _told(error: OSError, folder: Path) -> BuildFailed:
-    if error.errno in _FULL:
-        return BuildFailed(
-            "there is no space left to keep the artifact",
-            hint=f"free some space on the disk that holds {folder}, then deploy again",
-        )
-    return BuildFailed(f"the artifact cannot be kept: {error}")
 
 
 def _size(count: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helvetia import Artifact, BuildFailed, HealthCheck
-from helvetia.kernel.archives import content_digest
+from helvetia.plugins.archives import content_digest
 
 from .trees import copy_tree, measure, remove_tree
 

@@ -17,7 +17,7 @@ async def users(home: Path, *words: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "helvetia.kernel.cli",
+        "helvetia.cli",
         "users",
         *words,
         env={**os.environ, "HELVETIA_HOME": str(home), "HELVETIA_HTTP": "127.0.0.1:8799"},

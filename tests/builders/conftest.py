@@ -11,34 +11,20 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from helvetia import Artifact, BuildContext, Builder, LogSink, ResourceLimits
+from helvetia import DIRECTORY, Artifact, BuildContext, Builder, LogSink, ResourceLimits
 from helvetia.kernel.commands import base_environment, run_command
+from helvetia.testing import Lines
 
+from .docker_building import builder_image, installation, make
+
+__all__ = ["builder_image", "installation", "make"]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@dataclass
-class Lines:
-    """A log that keeps everything."""
-
-    said: list[str] = field(default_factory=list)
-    output: bytearray = field(default_factory=bytearray)
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
-
-    def write(self, data: bytes, stream: str = "stdout") -> None:
-        self.output += data
-
-    @property
-    def text(self) -> str:
-        return "\n".join([*self.said, self.output.decode("utf-8", "replace")])
 
 
 @dataclass
@@ -53,6 +39,7 @@ class Workshop:
         *,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        kind: str = DIRECTORY,
     ) -> tuple[BuildContext, Lines]:
         self.builds += 1
         log = Lines()
@@ -82,6 +69,7 @@ class Workshop:
             limits=ResourceLimits(),
             log=log,
             run=run,
+            kind=kind,
             **folders,
         )
         return context, log
@@ -93,9 +81,10 @@ class Workshop:
         *,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        kind: str = DIRECTORY,
     ) -> tuple[Artifact, Lines]:
         """Detect and build as the kernel does: what is set wins over what was found."""
-        context, log = self.context(settings=settings, environment=environment)
+        context, log = self.context(settings=settings, environment=environment, kind=kind)
         lay(context.checkout, files)
         found = await builder.detect(context.checkout)
         context.settings.update({**(found.settings or {}), **(settings or {})})
@@ -114,6 +103,8 @@ def lay(folder: Path, files: Mapping[str, str | bytes] | Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if isinstance(content, bytes) and content.startswith(b"\x7fELF"):
+            path.chmod(0o755)
     return folder
 
 

@@ -20,8 +20,9 @@ from helvetia.plugins.builders.procfile.interpreter import (
     environment_key,
 )
 from helvetia.plugins.builders.procfile.release import ReleaseCommand
+from helvetia.testing import Lines
 
-from .conftest import EXAMPLES, Lines, Start, Workshop, environment_of, lay
+from .conftest import EXAMPLES, Start, Workshop, environment_of, lay
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cli_outcome import Outcome, Run
 
-from helvetia.kernel.cli import execute
+from helvetia.cli import execute
 
 
 @pytest.fixture(autouse=True)

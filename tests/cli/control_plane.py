@@ -9,11 +9,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from helvetia.kernel.cli.address import Address
-from helvetia.kernel.cli.api import Api
-from helvetia.kernel.cli.client import Client
-from helvetia.kernel.cli.output import Output
-from helvetia.kernel.cli.session import Session
+from helvetia.cli.address import Address
+from helvetia.cli.api import Api
+from helvetia.cli.client import Client
+from helvetia.cli.output import Output
+from helvetia.cli.session import Session
 
 TIME = "2026-01-01T12:00:0{}Z"
 

@@ -10,10 +10,10 @@ from aiohttp import web
 from control_plane import deployment, frame, problem, record, serving
 
 from helvetia import InvalidInput, Unauthenticated
-from helvetia.kernel.cli.address import Address
-from helvetia.kernel.cli.following import follow
+from helvetia.cli.address import Address
+from helvetia.cli.following import follow
 from helvetia.kernel.errors import NotFound, Unreachable
-from helvetia.kernel.http.schemas import NewDeployment
+from helvetia.plugins.api.schemas import NewDeployment
 
 ABOUT = {
     "version": "1", "api_version": 1, "installation": "x", "domain": "localhost", "edge": "x",

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from helvetia import InvalidInput
-from helvetia.kernel.cli.dotenv import parse_dotenv
-from helvetia.kernel.cli.naming import is_url, pairs, repository_name, service_name, variables
+from helvetia.cli.dotenv import parse_dotenv
+from helvetia.cli.naming import is_url, pairs, repository_name, service_name, variables
 
 
 @pytest.mark.parametrize(

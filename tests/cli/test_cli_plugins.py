@@ -31,7 +31,7 @@ def test_list_as_json(run: Run) -> None:
         items = json.loads(run(*arguments).out)
         static = next(item for item in items if item["name"] == "builder-static")
         assert static["status"] == "active"
-        assert static["hooks"] == ["helvetia_builders"]
+        assert static["hooks"] == ["helvetia_builders", "helvetia_settings"]
         assert static["module"] == "helvetia.plugins.builders.static"
 
 
@@ -40,7 +40,7 @@ def test_show(run: Run) -> None:
     assert outcome.code == 0
     facts = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
     assert facts["status"] == "active"
-    assert facts["hooks"] == "helvetia_builders"
+    assert facts["hooks"] == "helvetia_builders, helvetia_settings"
 
 
 @pytest.mark.parametrize("verb", ["show", "enable", "disable"])
@@ -153,7 +153,7 @@ def _install(folder: Path, name: str, module: str) -> None:
 
 def _helvetia(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "helvetia.kernel.cli", *arguments],
+        [sys.executable, "-m", "helvetia.cli", *arguments],
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,

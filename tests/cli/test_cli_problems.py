@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from helvetia import HelvetiaError, InvalidInput
+from helvetia.cli.failing import as_helvetia_error
+from helvetia.cli.problems import exit_code, to_error
 from helvetia.kernel import errors
-from helvetia.kernel.cli.failing import as_helvetia_error
-from helvetia.kernel.cli.problems import exit_code, to_error
 
 
 @pytest.mark.parametrize(

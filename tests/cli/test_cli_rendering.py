@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from helvetia.kernel.cli.output import Output
-from helvetia.kernel.cli.rendering import (
+from helvetia.cli.output import Output
+from helvetia.cli.rendering import (
     age,
     clean,
     columns,
@@ -15,7 +15,7 @@ from helvetia.kernel.cli.rendering import (
     size,
     stage_line,
 )
-from helvetia.kernel.http.schemas import Receipt, Stage
+from helvetia.plugins.api.schemas import Receipt, Stage
 
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

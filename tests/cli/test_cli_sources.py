@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from helvetia import InvalidInput
-from helvetia.kernel.cli.address import Address, find_address
-from helvetia.kernel.cli.configuring import Wanted, changed_settings
-from helvetia.kernel.cli.sources import Given, identify
+from helvetia.cli.address import Address, find_address
+from helvetia.cli.configuring import Wanted, changed_settings
+from helvetia.cli.sources import Given, identify
 from helvetia.kernel.errors import SettingsError, Unreachable
-from helvetia.kernel.http.schemas import Health, ServiceSettings
+from helvetia.plugins.api.inputs import Health, ServiceSettings
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -105,6 +105,15 @@ def test_settings_change_only_where_asked() -> None:
     assert after.health == Health(path="/new", grace_seconds=5)
     assert after.builder == {"spa": "1", "build_command": "make"}
     assert changed_settings(before, Wanted(health="none")).health is None
+    several = changed_settings(before, Wanted(replicas=3))
+    assert (several.replicas, several.health) == (3, before.health)
+    with pytest.raises(InvalidInput, match="--volume: cannot be had by several instances"):
+        changed_settings(several, Wanted(volumes={"data": "/srv/data"}))
+    kept = changed_settings(before, Wanted(volumes={"data": "/srv/data"}))
+    assert kept.volumes == {"data": "/srv/data"}
+    assert changed_settings(kept, Wanted(volumes={"data": ""})).volumes == {}
+    with pytest.raises(InvalidInput, match="--volume"):
+        changed_settings(before, Wanted(volumes={"data": "/"}))
     with pytest.raises(InvalidInput, match="--health: must begin with `/`"):
         changed_settings(before, Wanted(health="new"))
 

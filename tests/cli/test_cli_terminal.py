@@ -10,7 +10,7 @@ import sys
 import pytest
 
 CODE = """
-from helvetia.kernel.cli.output import Output
+from helvetia.cli.output import Output
 out = Output()
 out.line(("ACTIVE", "green"), " plain")
 out.log_line("\\x1b[32mok\\x1b[0m \\x1b[2Jcleared")

@@ -132,7 +132,7 @@ def test_version(run: Run) -> None:
 
 def _process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "helvetia.kernel.cli", *arguments],
+        [sys.executable, "-m", "helvetia.cli", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -159,7 +159,7 @@ def test_a_closed_pipe_is_quiet() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with subprocess.Popen(
-        [sys.executable, "-m", "helvetia.kernel.cli", "plugins", "--json"],
+        [sys.executable, "-m", "helvetia.cli", "plugins", "--json"],
         stdout=writer,
         stderr=subprocess.PIPE,
     ) as process:
@@ -175,7 +175,7 @@ def test_help_of_a_command_imports_nothing_heavy() -> None:
             sys.executable,
             "-c",
             "import sys\n"
-            "from helvetia.kernel.cli import execute\n"
+            "from helvetia.cli import execute\n"
             "assert execute(['deploy', '--help']) == 0\n"
             "loaded = {name.partition('.')[0] for name in sys.modules}\n"
             "assert not loaded & {'aiohttp', 'rich', 'tortoise'}, loaded",

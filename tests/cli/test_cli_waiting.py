@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 from control_plane import deployment, frame, record, serving
 
-from helvetia.kernel.cli.output import Output
-from helvetia.kernel.cli.session import Session
-from helvetia.kernel.cli.waiting import watch
-from helvetia.kernel.http.schemas import Deployment
+from helvetia.cli.output import Output
+from helvetia.cli.session import Session
+from helvetia.cli.waiting import watch
+from helvetia.plugins.api.schemas import Deployment
 
 QUEUED = deployment("QUEUED", sha="", message="")
 PATH = "/deployments/0123456789abcdef"

@@ -365,14 +365,13 @@ class SwitchesBack(TraefikRouter):
         with contextlib.suppress(ActivationFailed):
             await super().activate(route)
             return
-        await self.retire(route.service_id)
-        await super().activate(route)
+        await super().activate(replace(route, generation=route.generation + 100))
 
 
 @caught_by("test_switch")
 class SwitchesWithAGap(TraefikRouter):
     async def activate(self, route: Route) -> None:
-        await self.retire(route.service_id)
+        await self.retire(route.service_id, route.generation)
         await super().activate(route)
 
 
@@ -397,10 +396,17 @@ class ForgetsTraffic(TraefikRouter):
 
 @caught_by("test_retire")
 class RetireOnce(TraefikRouter):
-    async def retire(self, service_id: str) -> None:
+    async def retire(self, service_id: str, generation: int) -> None:
         if service_id not in {route.service_id for route in await self.routes()}:
             raise KeyError(service_id)
-        await super().retire(service_id)
+        await super().retire(service_id, generation)
+
+
+@caught_by("test_retired_generation")
+class ForgetsRetirement(TraefikRouter):
+    async def retire(self, service_id: str, generation: int) -> None:
+        await super().retire(service_id, generation)
+        self._layout.route_lock(service_id).write_text("")
 
 
 # --- auth -----------------------------------------------------------------------------------

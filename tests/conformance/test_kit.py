@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helvetia.kernel.testing.families import suite_of
+from helvetia.testing.families import suite_of
 
 from . import mutants
 
@@ -41,7 +41,7 @@ def outcomes(output: str) -> dict[str, str]:
 def caught(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """How the promise that should find it ended for each mutant; all of them in one run."""
     folder = tmp_path_factory.mktemp("mutants")
-    lines = ["from helvetia.kernel.testing import *"]
+    lines = ["from helvetia.testing import *"]
     for mutant in mutants.CAUGHT_BY:
         factory = f"{mutants.__name__}:{mutant}"
         suite = suite_of(factory).__mro__[1].__name__
@@ -74,7 +74,7 @@ def test_the_report_names_every_promise_and_why_one_is_broken(tmp_path: Path) ->
     assert lines[bad + 4] == "1 kept, 1 broken, 0 not checked"
 
 
-UNWRITTEN = "helvetia.kernel.cli.templates.runtime:ExampleRuntime"
+UNWRITTEN = "helvetia.cli.templates.runtime:ExampleRuntime"
 
 
 def test_what_cannot_be_checked_is_skipped_with_the_reason_of_the_provider(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_foreign_projects_do_not_notice_the_plugin(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(
         "import sys, pytest\n"
         "def test_modules():\n"
-        "    kit = {name for name in sys.modules if name.startswith('helvetia.kernel.testing')}\n"
-        "    assert kit <= {'helvetia.kernel.testing', 'helvetia.kernel.testing.plugin'}\n"
+        "    kit = {name for name in sys.modules if name.startswith('helvetia.testing')}\n"
+        "    assert kit <= {'helvetia.testing', 'helvetia.testing.plugin'}\n"
         "    assert not {'pydantic', 'aiohttp', 'tortoise', 'psutil'} & set(sys.modules)\n"
         "def test_skip(): pytest.skip('mine')\n"
     )

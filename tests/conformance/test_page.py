@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import helvetia.kernel.testing
-from helvetia.kernel.testing.base import Conformance
-from helvetia.kernel.testing.families import SUITES
+import helvetia.testing
+from helvetia.testing.base import Conformance
+from helvetia.testing.families import SUITES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
 
@@ -31,10 +31,10 @@ def test_the_page_lists_the_promises_of(suite: type[Conformance]) -> None:
 
 
 def test_the_page_names_what_is_exported() -> None:
-    missing = [name for name in helvetia.kernel.testing.__all__ if f"`{name}" not in TEXT]
+    missing = [name for name in helvetia.testing.__all__ if f"`{name}" not in TEXT]
     assert missing == ["Conformance"]
 
 
 def test_what_is_exported_exists() -> None:
-    for name in helvetia.kernel.testing.__all__:
-        assert getattr(helvetia.kernel.testing, name)
+    for name in helvetia.testing.__all__:
+        assert getattr(helvetia.testing, name)

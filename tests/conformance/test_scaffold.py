@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helvetia.kernel.cli.scaffold import Kind, write_package
+from helvetia.cli.scaffold import Kind, write_package
 from helvetia.kernel.errors import InvalidInput
 
 pytestmark = pytest.mark.timeout(300)
@@ -45,7 +45,7 @@ def test_a_new_builder_is_installed_tested_and_listed(
     python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELVETIA_HOME", str(tmp_path / "home"))
-    helvetia = [python, "-m", "helvetia.kernel.cli"]
+    helvetia = [python, "-m", "helvetia.cli"]
     run(*helvetia, "plugin", "new", "builder", "my-site", cwd=tmp_path)
     package = tmp_path / "helvetia-my-site"
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps"]

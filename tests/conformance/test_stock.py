@@ -14,18 +14,17 @@ from typing import Any
 import pytest
 
 from helvetia import SourceAddress
-from helvetia.kernel.archives import pack_folder
-from helvetia.kernel.testing import (
+from helvetia.plugins.archives import pack_folder
+from helvetia.plugins.sources.upload.store import UploadStore
+from helvetia.testing import (
     AuthConformance,
     BuilderConformance,
     RegistryConformance,
-    RouterConformance,
     RuntimeConformance,
     Sample,
     SourceConformance,
     TestKernel,
 )
-from helvetia.kernel.uploads import UploadStore
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "helvetia-markdown"
 PASSWORD = "correct horse battery"
@@ -132,10 +131,6 @@ class TestFolder(RegistryConformance):
 
 class TestProcess(RuntimeConformance):
     factory = "helvetia.plugins.runtimes.process:helvetia_runtimes"
-
-
-class TestTraefik(RouterConformance):
-    factory = "helvetia.plugins.routers.traefik:helvetia_routers"
 
 
 class TestLocal(AuthConformance):

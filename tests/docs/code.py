@@ -47,6 +47,12 @@ def python_files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+def import_name(file: Path) -> str:
+    """Return the name by which a file of the repository is imported."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("helvetia", *parts)).removesuffix(".__init__")
+
+
 def imports(file: Path) -> Iterator[tuple[str, int]]:
     """Go through the modules that a file imports, wherever it does, with the line.
 
@@ -71,13 +77,13 @@ def _is_module(name: str) -> bool:
 
 
 def event_kinds() -> set[str]:
-    """Return every kind that the kernel writes into the journal.
+    """Return every kind that is written into the journal.
 
-    It knows the few ways in which the kernel does that; another one is an error here, so that
+    It knows the few ways in which that is done; another one is an error here, so that
     no kind is overlooked.
     """
     kinds: set[str] = set()
-    for file in python_files("kernel"):
+    for file in (*python_files("kernel"), *python_files("plugins/api")):
         for node in ast.walk(parse(file)):
             if not isinstance(node, ast.Call):
                 continue

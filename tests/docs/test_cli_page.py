@@ -7,7 +7,7 @@ import re
 import pytest
 import typer
 
-from helvetia.kernel.cli.root import app
+from helvetia.cli.root import app
 from helvetia.kernel.errors import ExitCode
 
 from .pages import ROOT, MarkdownPage, rows

@@ -6,28 +6,24 @@ import ast
 import os
 import re
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
 
 from helvetia.kernel.plugins import GROUP
 
-from .code import imports, parse, python_files
+from .code import import_name, imports, parse, python_files
 from .pages import ROOT, MarkdownPage, items, repository_files
 
 PAGE = MarkdownPage("docs/plugins.md")
-_SHARED_BY_BUILDERS = "helvetia.plugins.builders.common"
-
-
-def _import_name(file: Path) -> str:
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(("helvetia", *parts)).removesuffix(".__init__")
+LINKS = ("kernel", "logs", "masking", "plugins", "web", "cli", "testing")
+_BELOW = ("helvetia.kernel", "helvetia.logs", "helvetia.masking", "helvetia.version")
+_SHARED = items(PAGE.section("Modules of plugins that other plugins use"))
 
 
 def _plugin_of(module: str) -> str:
     """Return the module of the stock plugin that a module belongs to, or what plugins share."""
     known = {point.value for point in entry_points(group=GROUP) if point.dist}
-    owners = [one for one in (*known, _SHARED_BY_BUILDERS) if f"{module}.".startswith(f"{one}.")]
+    owners = [one for one in (*known, *_SHARED) if f"{module}.".startswith(f"{one}.")]
     return max(owners, key=len, default=module)
 
 
@@ -41,11 +37,11 @@ def _imported_by(folder: str) -> dict[str, str]:
     }
 
 
-def test_the_kernel_imports_no_plugin() -> None:
+def test_the_kernel_imports_nothing_above_it() -> None:
     wrong = [
         f"{place} imports {module}"
         for module, place in _imported_by("kernel").items()
-        if module.startswith(("helvetia.plugins", "helvetia.web"))
+        if module.startswith("helvetia.") and not module.startswith(_BELOW)
     ]
     assert not wrong
 
@@ -57,7 +53,7 @@ def test_the_kernel_names_no_plugin_module() -> None:
         for node in ast.walk(parse(file))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and re.search(r"\bhelvetia\.(plugins|web)\b", node.value)
+        and re.search(r"\bhelvetia\.(plugins|web|cli|testing)\b", node.value)
     ]
     assert not named
 
@@ -72,17 +68,35 @@ def test_the_contracts_import_nothing_of_the_kernel_but_errors() -> None:
     assert not wrong
 
 
+def test_logs_and_masking_know_nothing_of_the_rest() -> None:
+    assert set(_imported_by("masking")) <= {"helvetia.masking.redact", "helvetia.masking.forms"}
+    below = ("helvetia.logs", "helvetia.masking")
+    wrong = {
+        place: module
+        for module, place in _imported_by("logs").items()
+        if not module.startswith(below)
+    }
+    assert not wrong
+
+
 @pytest.mark.parametrize(
-    ("folder", "heading"),
+    ("front", "heading"),
     [
-        ("plugins", "Kernel modules that stock plugins use"),
-        ("web", "Kernel modules that the dashboard uses"),
+        (False, "Kernel modules that stock plugins use"),
+        (True, "Kernel modules that the API and the dashboard use"),
     ],
 )
-def test_plugins_import_the_listed_kernel_modules_and_no_other(folder: str, heading: str) -> None:
+def test_plugins_import_the_listed_kernel_modules_and_no_other(front: bool, heading: str) -> None:
     listed = items(PAGE.section(heading))
     used: set[str] = set()
-    for module, place in _imported_by(folder).items():
+    fronts = _imported_by("web") | _imported_by("plugins/api")
+    others = {
+        module: f"{file.relative_to(ROOT)}:{line}"
+        for file in python_files("plugins")
+        if "api" not in file.relative_to(ROOT).parts
+        for module, line in imports(file)
+    }
+    for module, place in (fronts if front else others).items():
         if module.startswith("helvetia.kernel"):
             covering = [one for one in listed if f"{module}.".startswith(f"{one}.")]
             assert covering, f"{place} imports {module}; `{heading}` does not list it"
@@ -94,11 +108,11 @@ def test_plugins_import_the_listed_kernel_modules_and_no_other(folder: str, head
 def test_a_plugin_imports_no_other_plugin(folder: str) -> None:
     wrong = []
     for file in python_files(folder):
-        own = _plugin_of(_import_name(file))
+        own = _plugin_of(import_name(file))
         for module, line in imports(file):
             if not module.startswith(("helvetia.plugins", "helvetia.web")):
                 continue
-            if _plugin_of(module) not in (own, _SHARED_BY_BUILDERS):
+            if _plugin_of(module) not in (own, *_SHARED):
                 wrong.append(f"{file.relative_to(ROOT)}:{line} imports {module}")
     assert not wrong
 
@@ -108,13 +122,13 @@ def test_an_example_plugin_imports_public_names_only() -> None:
 
 
 def test_tests_and_benches_are_not_imported_by_the_product() -> None:
-    for folder in ("kernel", "plugins", "web"):
+    for folder in LINKS:
         for file in python_files(folder):
             roots = {module.split(".")[0] for module, _ in imports(file)}
             assert not roots & {"tests", "bench"}, file
 
 
-@pytest.mark.parametrize("name", ["kernel", "plugins", "web"])
+@pytest.mark.parametrize("name", LINKS)
 def test_the_import_name_is_a_relative_link(name: str) -> None:
     link = ROOT / "src" / "helvetia" / name
     assert link.is_symlink()
@@ -124,5 +138,5 @@ def test_the_import_name_is_a_relative_link(name: str) -> None:
 
 def test_the_package_folder_holds_nothing_else() -> None:
     found = {path for path in repository_files() if path.startswith("src/")}
-    names = {"__init__.py", "version.py", "py.typed", "kernel", "plugins", "web"}
+    names = {"__init__.py", "version.py", "py.typed", *LINKS}
     assert found == {f"src/helvetia/{name}" for name in names}

@@ -13,6 +13,7 @@ import pytest
 import helvetia
 from helvetia import (
     AuthProvider,
+    Broker,
     Builder,
     EventListener,
     Provider,
@@ -21,8 +22,8 @@ from helvetia import (
     Runtime,
     Source,
     Stage,
+    testing,
 )
-from helvetia.kernel import testing
 from helvetia.kernel.hookspecs import NAMESPACE, HelvetiaSpecs
 
 from .code import attributes, event_kinds, public_methods
@@ -31,7 +32,7 @@ from .pages import ROOT, MarkdownPage, items, rows
 PAGE = MarkdownPage("docs/plugins.md")
 EXAMPLES = PAGE.blocks("python")
 CONTRACTS = (
-    Provider, Source, Builder, Registry, Runtime, Router, AuthProvider, Stage, EventListener
+    Provider, Source, Builder, Registry, Runtime, Router, Broker, AuthProvider, Stage, EventListener
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from helvetia.kernel.hookspecs import SettingsSection
 from helvetia.kernel.plugins import GROUP, STOCK, PluginManager
@@ -16,13 +16,29 @@ from helvetia.kernel.settings import KernelSettings, Settings
 from .pages import ROOT, MarkdownPage, rows
 
 PAGE = MarkdownPage("docs/settings.md")
-_VARIABLE = re.compile(r"\b(?:HELVETIA_[A-Z_]*[A-Z]|DATABASE_URL|XDG_DATA_HOME|NO_COLOR)\b")
+_VARIABLE = re.compile(
+    r"\b(?:HELVETIA_[A-Z_]*[A-Z]|DATABASE_URL|REDIS_URL|XDG_DATA_HOME|NO_COLOR)\b"
+)
 _OTHERS = {
     "http": "127.0.0.1:1234",
     "edge": "127.0.0.1:80",
     "domain": "apps.example.com",
     "protocols": "https,ssh",
     "trusted_proxies": "10.0.0.0/8",
+    "host": "unix:///run/other.sock",
+    "subnets": "10.9.0.0/16",
+    "url": "https://registry.example.com",
+    "traefik.run": "container",
+    "traefik.https": "127.0.0.1:443",
+    "traefik.acme_challenge": "tls-alpn-01",
+    "traefik.api_url": "http://127.0.0.1:8080",
+    **{
+        f"limits.{name}": "7/hour"
+        for name in ("requests", "authentication", "websockets", "deploys", "webhooks")
+    },
+    "redis.url": "redis://10.0.0.1:6379/1",
+    "static.serve_from": "folder",
+    "static.isolate": "never",
 }
 _NOT_SETTINGS = {"HELVETIA_OWNER"}  # the mark of a process, set by the platform
 
@@ -44,6 +60,8 @@ def _variable(section: SettingsSection, field: str) -> str:
 
 def _text(value: object) -> str:
     """Write a default as a person would write it into a variable."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, bool):
@@ -53,13 +71,14 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _other(field: str, default: object) -> str:
+def _other(section: SettingsSection, field: str) -> str:
     """Return the text of an allowed value that is not the default."""
+    default = section.schema.model_fields[field].default
     if isinstance(default, bool):
         return _text(not default)
     if isinstance(default, int | float):
         return _text(default + 1)
-    return _OTHERS.get(field, "other")
+    return _OTHERS.get(f"{section.name}.{field}") or _OTHERS.get(field, "other")
 
 
 def expected_rows(section: SettingsSection) -> list[list[str]]:
@@ -98,7 +117,7 @@ def test_there_is_no_section_that_nobody_declares() -> None:
 def test_a_setting_can_be_set_by_its_variable(
     section: SettingsSection, field: str, tmp_path: Path
 ) -> None:
-    text = _other(field, section.schema.model_fields[field].default)
+    text = _other(section, field)
     settings = Settings(tmp_path, environment={_variable(section, field): text})
     if section.schema is KernelSettings:
         values: BaseModel = settings.kernel

@@ -9,13 +9,19 @@ from .harness import Installation, Repository
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Installation]:
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """One that is not up yet."""
     installation = Installation(tmp_path / "home")
     try:
-        installation.up()
         yield installation
     finally:
         installation.tear_down()
+
+
+@pytest.fixture
+def platform(installation: Installation) -> Installation:
+    installation.up()
+    return installation
 
 
 @pytest.fixture(scope="module")

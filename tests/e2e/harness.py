@@ -43,8 +43,9 @@ def until(what: str, condition: Callable[[], Any], *, seconds: float = 30) -> An
 class Installation:
     """One data folder with its addresses, and the platform that runs on it."""
 
-    def __init__(self, home: Path, *, helvetia: str = HELVETIA) -> None:
+    def __init__(self, home: Path, *, helvetia: str = HELVETIA, **settings: str) -> None:
         self.home = home
+        self.settings = settings
         self.helvetia = helvetia
         self.http_port = free_port()
         self.edge_port = free_port()
@@ -60,6 +61,7 @@ class Installation:
             "HELVETIA_HTTP": f"127.0.0.1:{self.http_port}",
             "HELVETIA_EDGE": f"127.0.0.1:{self.edge_port}",
             "NO_COLOR": "1",
+            **self.settings,
         }
 
     def up(self, **settings: str) -> None:
@@ -204,6 +206,47 @@ class Installation:
             return answer.status, answer.read(), dict(answer.getheaders())
         finally:
             connection.close()
+
+
+class Cluster(Installation):
+    """A control plane and any number of workers, as processes of their own on one data folder."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        super().__init__(home, **{"HELVETIA_LEASE_SECONDS": "2", **settings})
+        self.parts: list[subprocess.Popen[bytes]] = []
+
+    def start(self, command: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a part: `web` or `worker`."""
+        with self.log.open("ab") as log:
+            part = subprocess.Popen(
+                [self.helvetia, command],
+                env={**self.environment, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.parts.append(part)
+        return part
+
+    def start_web(self) -> subprocess.Popen[bytes]:
+        """Start a control plane and wait until it answers."""
+        part = self.start("web")
+        until("the control plane is ready", self.is_ready, seconds=60)
+        return part
+
+    def is_ready(self) -> bool:
+        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
+
+    def end_parts(self) -> None:
+        """Kill all parts; services go on."""
+        for part in self.parts:
+            part.kill()
+            part.wait()
+        self.parts.clear()
+
+    def tear_down(self) -> None:
+        self.end_parts()
+        super().tear_down()
 
 
 class Repository:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import signal
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from helvetia.plugins.routers.traefik.config import RouteFile
+from helvetia.plugins.routers.traefik.routefile import RouteFile
 
 from .harness import Installation, Repository, until
 
@@ -92,8 +93,8 @@ class Requests:
 
     def await_more(self, count: int = 10) -> None:
         """Wait until each service has answered so many more requests."""
-        for name in self._names:
-            goal = self.count(name) + count
+        goals = {name: self.count(name) + count for name in self._names}
+        for name, goal in goals.items():
             until(f"{name} answers", lambda name=name, goal=goal: self.count(name) >= goal)
 
     def count(self, name: str) -> int:
@@ -140,6 +141,8 @@ def faults(platform: Installation) -> list[str]:
     found: list[str] = []
     services = rows(platform, "SELECT * FROM service")
     instances = rows(platform, "SELECT * FROM instance")
+    releases = rows(platform, "SELECT id, configuration FROM release")
+    replicas = {row["id"]: json.loads(row["configuration"])["replicas"] for row in releases}
     known = routes(platform)
     for service in services:
         name, release = service["name"], service["live_release_id"]
@@ -148,16 +151,16 @@ def faults(platform: Installation) -> list[str]:
         if service["lease_owner"] is not None:
             found.append(f"{name} is leased by {service['lease_owner']}")
         runs = release is not None and service["desired"] == "running"
-        if [row["status"] for row in own] != ["live"] * runs:
+        if [row["status"] for row in own] != ["live"] * (runs and replicas[release]):
             found.append(f"{name} has the instances {own}")
         if bool(route) != runs:
             found.append(f"{name} has the route {route}")
         if runs and route and own:
-            addresses = [(backend.host, backend.port) for backend in route.backends]
-            if route.release_id != release or own[0]["release_id"] != release:
-                found.append(f"{name}: live {release}, route {route}, instance {own}")
-            if addresses != [(own[0]["host"], own[0]["port"])]:
-                found.append(f"{name}: the route leads to {addresses}, instance {own}")
+            addresses = {(backend.host, backend.port) for backend in route.backends}
+            if {route.release_id, *(row["release_id"] for row in own)} != {release}:
+                found.append(f"{name}: live {release}, route {route}, instances {own}")
+            if addresses != {(row["host"], row["port"]) for row in own}:
+                found.append(f"{name}: the route leads to {addresses}, instances {own}")
         expected = "ACTIVE" if runs else "STOPPED" if service["desired"] == "stopped" else ""
         if expected and service["status"] != expected:
             found.append(f"{name} is {service['status']}: {service['status_reason']}")
@@ -171,6 +174,7 @@ def faults(platform: Installation) -> list[str]:
     if running != Counter(ids):
         found.append(f"processes {running}, instances {ids}")
     found += [f"left: {path}" for path in (platform.home / "work").glob("*")]
+    found += [f"left: {path}" for path in (platform.home / "git").glob("work-*")]
     found += [
         f"deployment {row['number']} is {row['status']}" for row in open_deployments(platform)
     ]

@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from helvetia.kernel.errors import ExitCode
-from helvetia.kernel.http import schemas
+from helvetia.plugins.api import schemas
 
 from .apps import SlowSite
 from .harness import HELVETIA, Installation, free_port, until
@@ -67,7 +67,7 @@ def used(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Used
             "domains site remove www.example.com", "restart site", "rollback site --to 1",
             "stop site", "start site", "plugins", "plugins list", "plugins show builder-static",
             "plugins check", "plugins disable builder-static", "plugins enable builder-static",
-            "token list", "doctor", "version",
+            "token list", "doctor", "version", "workers", "queue", "cache clear site",
         ):  # fmt: skip
             use(command)
         made = json.loads(use("token create robot"))
@@ -98,6 +98,8 @@ SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "open site": {"url"},
     "delete site --yes": {"deleted"},
     "token create robot": schemas.Token,
+    "queue": schemas.Queue,
+    "cache clear site": schemas.Freed,
     "doctor": {"ok", "checks"},
     "version": {"version", "plugin_api", "python", "executable"},
     "plugins show builder-static": {
@@ -117,6 +119,7 @@ LISTS: dict[str, type[BaseModel] | set[str]] = {
     "env site unset A": schemas.Variable,
     "domains site": schemas.Domain,
     "token list": schemas.Token,
+    "workers": schemas.Worker,
     "plugins check": schemas.ProviderCheck,
     "plugins": {"name", "distribution", "version", "status", "reason", "module", "hooks"},
     "plugins list": {"name", "distribution", "version", "status", "reason", "module", "hooks"},

@@ -1,4 +1,8 @@
-"""The control plane is killed at every place where it matters; services never notice."""
+"""The platform is killed at every place where it matters; services never notice.
+
+A place holds the first that comes to it, and at the last of the chosen places the process dies:
+one kill meets as many deployments, each at a place of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,30 @@ import http.client
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helvetia.kernel.pipeline.planning import KERNEL_STAGES
+from helvetia.kernel.pipeline.planning import BUILD_STAGES, KERNEL_STAGES
 
-from .harness import Installation, until
+from .harness import Cluster, until
 from .killing import (
     App,
     Requests,
     await_killed,
     await_tidy,
+    instance_processes,
     kill_everything,
+    open_deployments,
     rows,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 BOUNDARIES = [f"{stage}:{when}" for stage in KERNEL_STAGES for when in ("before", "after")]
 INSIDE = [
-    "enqueue:inside",
-    "enqueue:after",
     "claim:after",
     "fetch:resolved",
     "fetch:checked-out",
@@ -47,42 +51,54 @@ INSIDE = [
     "finish:before",
     "finish:after",
 ]
-POWER_CUTS = [
-    "build:built",
-    "start:started",
-    "activate:switched",
-    "activate:after",
-    "remove:stopped",
-]
+PLACES = BOUNDARIES + INSIDE
+NAMES = [f"s{number:02}" for number in range(len(PLACES))]
 
 
 class World:
-    """The platform, one service, and the file that names the failpoint."""
+    """One service for each place, all from one repository, and the file that names the places."""
 
-    def __init__(self, platform: Installation, app: App, chosen: Path) -> None:
-        self.platform = platform
-        self.app = app
-        self._chosen = chosen
+    def __init__(self, home: Path) -> None:
+        self.platform = Cluster(home, HELVETIA_WORKERS="64")
+        self.app = App(home.parent / "repository", "all")
+        self._places = home.parent / "places"
+
+    def create(self, name: str, replicas: int = 1) -> None:
+        settings = {"health": {"interval_seconds": 0.1}, "replicas": replicas}
+        body = {"name": name, "source": str(self.app.repository.folder), "settings": settings}
+        self.platform.api("POST", "services", body)
 
     def up(self) -> None:
-        self._chosen.unlink(missing_ok=True)
-        self.platform.up(HELVETIA_FAILPOINT=f"@{self._chosen}")
+        """Run control plane and worker in one process, which comes to no place yet."""
+        self._places.unlink(missing_ok=True)
+        self.platform.up(HELVETIA_FAILPOINT=f"@{self._places}")
 
-    def arm(self, place: str) -> None:
-        self._chosen.write_text(place)
+    def arm(self, places: Sequence[str]) -> None:
+        self._places.write_text(" ".join(places))
 
-    def ask(self, method: str, path: str) -> None:
+    def start_worker(self) -> Any:
+        return self.platform.start("worker", HELVETIA_FAILPOINT=f"@{self._places}")
+
+    def deploy(self, *names: str, action: str = "deploy") -> None:
+        for name in names:
+            self.ask("POST", f"services/{name}/deployments", {"action": action})
+
+    def ask(self, method: str, path: str, body: object = None) -> None:
         """Ask for something; the control plane may die of it."""
         with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
-            self.platform.api(method, f"services/{self.app.name}{path}", {})
+            self.platform.api(method, path, body or {})
 
-    def deployments(self) -> list[dict[str, Any]]:
-        return rows(
-            self.platform,
+    def newest(self, name: str) -> dict[str, Any]:
+        query = (
             "SELECT d.* FROM deployment d JOIN service s ON s.id = d.service_id"
-            " WHERE s.name = ? ORDER BY d.number",
-            self.app.name,
+            " WHERE s.name = ? ORDER BY d.number DESC LIMIT 1"
         )
+        return rows(self.platform, query, name)[0]
+
+    def await_end(self) -> None:
+        """Wait until every deployment has ended and nothing is left."""
+        until("all has ended", lambda: not open_deployments(self.platform), seconds=120)
+        await_tidy(self.platform, seconds=30)
 
     def change(self, statement: str) -> None:
         """Change the database while nobody else has it open."""
@@ -90,195 +106,219 @@ class World:
             database.execute(statement)
             database.commit()
 
-    def answer(self) -> str:
-        return self.platform.get(f"{self.app.name}.localhost")[1].decode()
+    def answer(self, name: str) -> str:
+        return self.platform.get(f"{name}.localhost")[1].decode()
+
+    def assert_live(self, names: Sequence[str], number: int, version: str) -> None:
+        for name in names:
+            last = self.newest(name)
+            assert (last["number"], last["status"]) == (number, "LIVE"), last["reason"]
+            assert self.answer(name) == version
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(tmp_path_factory.mktemp("matrix") / "home")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("matrix") / "home")
     try:
-        yield installation
+        world.platform.start_web()
+        world.start_worker()
+        world.app.commit("v1")
+        for name in NAMES:
+            world.create(name)
+        world.deploy(*NAMES)
+        world.await_end()
+        yield world
     finally:
-        installation.tear_down()
-
-
-@pytest.fixture(scope="module")
-def shared_world(platform: Installation) -> World:
-    folder = platform.home.parent
-    world = World(platform, App(folder / "repository", "crashed"), folder / "failpoint")
-    world.up()
-    world.app.commit("first")
-    world.app.deploy_first(platform)
-    settings = {"settings": {"health": {"interval_seconds": 0.1}}}
-    platform.api("PATCH", f"services/{world.app.name}", settings)
-    return world
+        world.platform.tear_down()
 
 
 @pytest.fixture
 def world(shared_world: World) -> World:
-    """The world, at rest."""
-    if shared_world.platform.process is None or shared_world.platform.process.poll() is not None:
+    """The world, at rest, in one process."""
+    platform = shared_world.platform
+    platform.end_parts()
+    if platform.process is None or platform.process.poll() is not None:
         shared_world.up()
-    await_tidy(shared_world.platform)
+    await_tidy(platform)
     return shared_world
 
 
-@pytest.mark.parametrize("place", BOUNDARIES + INSIDE)
-def test_killed_during_a_deployment(world: World, place: str) -> None:
-    before, old = len(world.deployments()), world.answer()
-    world.app.commit(place)
-    with Requests(world.platform, world.app.name).running() as requests:
-        world.arm(place)
-        world.ask("POST", "/deployments")
-        await_killed(world.platform)
-        requests.await_more()
-        world.up()
-        was_asked = place != "enqueue:inside"
-        until("the deployment ends", lambda: ended(world))
-        await_tidy(world.platform)
-    deployments = world.deployments()
-    assert [one["number"] for one in deployments] == list(range(1, before + was_asked + 1))
-    if was_asked:
-        assert deployments[-1]["status"] == "LIVE", deployments[-1]["reason"]
-        assert world.answer() == place
-    else:
-        assert world.answer() == old
-    assert {version for _, version in requests.answers} <= {old, place}
+def test_the_worker_alone_is_killed_at_every_place(shared_world: World) -> None:
+    world, platform = shared_world, shared_world.platform
+    web, worker = platform.parts
+    world.app.commit("v2")
+    world.arm(PLACES)
+    with Requests(platform, *NAMES).running() as requests:
+        world.deploy(*NAMES)
+        assert worker.wait(60) == -signal.SIGKILL
+        assert len(open_deployments(platform)) == len(PLACES) - 1, "all but the finished one"
+        requests.await_more(3)
+        assert platform.get_control("/readyz") == 200
+        assert web.poll() is None
+        world.arm([])
+        world.start_worker()
+        world.await_end()
+    world.assert_live(NAMES, 2, "v2")
+    assert {version for _, version in requests.answers} == {"v1", "v2"}
 
 
-@pytest.mark.parametrize("place", POWER_CUTS)
-def test_the_power_fails_during_a_deployment(world: World, place: str) -> None:
-    version = f"power cut at {place}"
-    world.app.commit(version)
-    world.arm(place)
-    world.ask("POST", "/deployments")
-    await_killed(world.platform)
+def test_the_power_fails_at_every_place(world: World) -> None:
+    world.app.commit("v3")
+    world.arm(PLACES)
+    # A restart is a rollover without a build: enough for the places behind it.
+    builds = sum(place.partition(":")[0] in BUILD_STAGES for place in PLACES) + 1
+    world.deploy(*NAMES[:builds])
+    world.deploy(*NAMES[builds:], action="restart")
+    await_killed(world.platform, seconds=60)
     kill_everything(world.platform)
+    assert instance_processes(world.platform) == []
 
     world.up()
 
-    until("the deployment ends", lambda: ended(world))
-    await_tidy(world.platform)
-    assert world.deployments()[-1]["status"] == "LIVE"
-    assert world.answer() == version
+    world.await_end()
+    world.assert_live(NAMES[:builds], 3, "v3")
+    world.assert_live(NAMES[builds:], 3, "v2")
 
 
-@pytest.mark.parametrize("place", ["activate:switched", "activate:after"])
-def test_called_off_after_a_death_in_the_switch(world: World, place: str) -> None:
-    """The route leads to the new version already, and only for `activate:after` that counts."""
-    old, version = world.answer(), f"called off at {place}"
-    world.app.commit(version)
-    with Requests(world.platform, world.app.name).running():
-        world.arm(place)
-        world.ask("POST", "/deployments")
+@pytest.mark.parametrize("place", ["enqueue:inside", "enqueue:after"])
+def test_killed_while_a_deployment_is_asked_for(world: World, place: str) -> None:
+    name = NAMES[0]
+    before, old = world.newest(name)["number"], world.answer(name)
+    world.app.commit(place)
+    with Requests(world.platform, name).running():
+        world.arm([place])
+        world.deploy(name)
         await_killed(world.platform)
+        world.up()
+        world.await_end()
+    if place == "enqueue:inside":
+        assert (world.newest(name)["number"], world.answer(name)) == (before, old)
+    else:
+        world.assert_live([name], before + 1, place)
+
+
+def test_called_off_after_a_death_in_the_switch(world: World) -> None:
+    """The route leads to the new version in both; only what was committed counts."""
+    names, old = NAMES[1:3], world.answer(NAMES[1])
+    world.app.commit("called off")
+    with Requests(world.platform, *names).running():
+        world.arm(["activate:switched", "activate:after"])
+        world.deploy(*names)
+        await_killed(world.platform)
+        live = {row["id"] for row in rows(world.platform, "SELECT id FROM instance"
+                                          " WHERE status = 'live'")}  # fmt: skip
+        committed = [name for name in names if world.newest(name)["id"] in live]
         world.change("UPDATE deployment SET cancel_requested = 1 WHERE status = 'RUNNING'")
         world.up()
-        until("the deployment ends", lambda: ended(world))
-        await_tidy(world.platform)
-    status = world.deployments()[-1]["status"]
-    expected = ("LIVE", version) if place == "activate:after" else ("CANCELLED", old)
-    assert (status, world.answer()) == expected
+        world.await_end()
+    assert len(committed) == 1
+    for name in names:
+        expected = ("LIVE", "called off") if name in committed else ("CANCELLED", old)
+        assert (world.newest(name)["status"], world.answer(name)) == expected
 
 
-@pytest.mark.parametrize("place", ["start:started", "activate:switched", "drain:begun"])
-def test_a_worker_that_always_dies_at_the_same_place(world: World, place: str) -> None:
-    old, version = world.answer(), f"dies at {place}"
-    world.app.commit(version)
-    with Requests(world.platform, world.app.name).running():
-        world.arm(place)
-        world.ask("POST", "/deployments")
-        await_killed(world.platform)
-        for _ in range(2):
-            world.platform.begin_up(HELVETIA_FAILPOINT=place)
-            await_killed(world.platform)
-        world.up()
-        until("the deployment ends", lambda: ended(world))
-        await_tidy(world.platform)
-    last = world.deployments()[-1]
-    if place == "drain:begun":
-        assert (last["status"], world.answer()) == ("LIVE", version)
-    else:
-        assert (last["status"], world.answer()) == ("FAILED", old)
-        assert "died 3 times" in last["reason"]
-
-
-def test_the_first_deployment_dies_in_the_switch_and_is_called_off(
-    world: World, tmp_path: Path
-) -> None:
-    app = App(tmp_path / "repository", "never-live")
-    app.commit("first")
-    body = {"name": app.name, "source": str(app.repository.folder)}
-    world.platform.api("POST", "services", body)
-    world.arm("activate:switched")
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        world.platform.api("POST", f"services/{app.name}/deployments", {})
+def test_the_first_deployment_dies_in_the_switch_and_is_called_off(world: World) -> None:
+    world.create("never-live")
+    world.app.commit("first")
+    world.arm(["activate:switched"])
+    world.deploy("never-live")
     await_killed(world.platform)
-    assert world.platform.get(f"{app.name}.localhost")[1] == b"first"
+    assert world.answer("never-live") == "first"
     world.change("UPDATE deployment SET cancel_requested = 1 WHERE status = 'RUNNING'")
 
     world.up()
 
-    await_tidy(world.platform)
-    (made,) = world.platform.deployments(app.name)
-    assert made["status"] == "CANCELLED"
-    assert world.platform.get(f"{app.name}.localhost")[0] == 404
+    world.await_end()
+    assert world.newest("never-live")["status"] == "CANCELLED"
+    assert world.platform.get("never-live.localhost")[0] == 404
 
 
-@pytest.mark.parametrize("place", ["restore:started", "activate:switched", "restore:switched"])
-def test_killed_while_an_instance_is_brought_back(world: World, place: str) -> None:
-    old = world.answer()
-    (live,) = world.platform.service(world.app.name)["instances"]
-    shim = world.platform.supervised(live["id"])["shim_pid"]
-    world.arm(place)
+def test_a_worker_that_always_dies_at_the_same_places(world: World) -> None:
+    names, old = NAMES[4:7], world.answer(NAMES[4])
+    world.app.commit("dies")
+    with Requests(world.platform, *names).running():
+        world.arm(places := ["start:started", "activate:switched", "drain:begun"])
+        world.deploy(*names)
+        await_killed(world.platform)
+        for _ in range(2):
+            world.platform.begin_up(HELVETIA_FAILPOINT=" ".join(places))
+            await_killed(world.platform)
+        world.up()
+        world.await_end()
+    ends = sorted((world.newest(name)["status"], world.answer(name)) for name in names)
+    assert ends == [("FAILED", old), ("FAILED", old), ("LIVE", "dies")]
+    reasons = [world.newest(name)["reason"] for name in names]
+    assert sum("died 3 times" in reason for reason in reasons) == 2
 
-    os.kill(shim, signal.SIGKILL)
 
+@pytest.mark.parametrize("place", ["start:row", "start:started", "remove:removed"])
+def test_killed_between_two_instances_of_a_release(world: World, place: str) -> None:
+    name = f"many-{place.replace(':', '-')}"
+    world.create(name, replicas=3)
+    world.app.commit(f"{place} one")
+    world.deploy(name)
+    world.await_end()
+    world.app.commit(f"{place} two")
+    with Requests(world.platform, name).running():
+        world.arm([place])
+        world.deploy(name)
+        await_killed(world.platform)
+        world.up()
+        world.await_end()
+    world.assert_live([name], 2, f"{place} two")
+
+
+def test_killed_while_instances_are_brought_back(world: World) -> None:
+    names = NAMES[7:10]
+    old = [world.answer(name) for name in names]
+    world.arm(["restore:started", "activate:switched", "restore:switched"])
+    for name in names:
+        (live,) = world.platform.service(name)["instances"]
+        os.kill(world.platform.supervised(live["id"])["shim_pid"], signal.SIGKILL)
     await_killed(world.platform)
+
     world.up()
+
     await_tidy(world.platform)
-    assert world.answer() == old
+    assert [world.answer(name) for name in names] == old
 
 
-@pytest.mark.parametrize("place", ["stop:retired", "remove:stopped", "stop:stopped"])
-def test_killed_while_a_service_is_stopped(world: World, place: str) -> None:
-    old = world.answer()
-    world.arm(place)
-    world.ask("POST", "/stop")
-    await_killed(world.platform)
-    world.up()
-    await_tidy(world.platform)
-    service = world.platform.service(world.app.name)
-    assert (service["status"], service["instances"]) == ("STOPPED", [])
-    world.platform.run("start", world.app.name)
-    assert world.answer() == old
-
-
-@pytest.mark.parametrize(
-    "place", ["stop:retired", "remove:removed", "delete:artifacts", "delete:logs"]
-)
-def test_killed_while_a_service_is_deleted(world: World, tmp_path: Path, place: str) -> None:
-    app = App(tmp_path / "repository", f"gone-{place.replace(':', '-')}")
-    app.commit("one")
-    app.deploy_first(world.platform)
-    service = world.platform.service(app.name)
-    world.arm(place)
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        world.platform.api("DELETE", f"services/{app.name}")
+def test_killed_while_services_are_stopped(world: World) -> None:
+    names = NAMES[10:13]
+    old = world.answer(names[0])
+    world.arm(["stop:retired", "remove:stopped", "stop:stopped"])
+    for name in names:
+        world.ask("POST", f"services/{name}/stop")
     await_killed(world.platform)
 
     world.up()
 
-    def is_gone() -> bool:
-        return not rows(world.platform, "SELECT id FROM service WHERE id = ?", service["id"])
-
-    until("the service is gone", is_gone)
     await_tidy(world.platform)
-    assert not (world.platform.home / "artifacts" / service["id"]).exists()
-    assert not rows(world.platform, "SELECT log FROM log_segment WHERE log LIKE ?",
-                    f"service:{service['id']}%")  # fmt: skip
+    for name in names:
+        service = world.platform.service(name)
+        assert (service["status"], service["instances"]) == ("STOPPED", [])
+    world.platform.run("start", names[0])
+    assert world.answer(names[0]) == old
 
 
-def ended(world: World) -> bool:
-    return world.deployments()[-1]["status"] not in ("QUEUED", "RUNNING")
+def test_killed_while_services_are_deleted(world: World) -> None:
+    names = NAMES[13:17]
+    ids = [world.platform.service(name)["id"] for name in names]
+    world.arm(["stop:retired", "remove:removed", "delete:artifacts", "delete:logs"])
+    for name in names:
+        world.ask("DELETE", f"services/{name}")
+    await_killed(world.platform)
+
+    world.up()
+
+    def left() -> list[Any]:
+        return [
+            one for one in ids if rows(world.platform, "SELECT * FROM service WHERE id = ?", one)
+        ]
+
+    until("the services are gone", lambda: not left())
+    await_tidy(world.platform)
+    for one in ids:
+        assert not (world.platform.home / "artifacts" / one).exists()
+        assert not rows(world.platform, "SELECT log FROM log_segment WHERE log LIKE ?",
+                        f"service:{one}%")  # fmt: skip

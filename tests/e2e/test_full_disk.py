@@ -1,9 +1,10 @@
-"""The disk takes nothing more: a clear reason, the old version serves, and all goes on later."""
+"""The disk takes nothing more, or nothing at all: a clear reason, and all goes on later."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from .disks import small_disk
 from .harness import Installation, until
 from .killing import App, Requests, await_tidy
 
@@ -18,18 +20,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system"),
 ]
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    folder.mkdir(exist_ok=True)
-    options = ["-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs"]
-    if subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @contextlib.contextmanager
@@ -54,7 +44,7 @@ def big_file(app: App, megabytes: int) -> None:
 @pytest.mark.parametrize(
     ("folder", "code", "words"),
     [
-        ("work", 3, "git says: error: unable to write file"),
+        ("work", 3, "The disk is full: the files of"),
         ("process", 4, "no space left on device"),
         ("artifacts", 3, "there is no space left to keep the artifact"),
     ],
@@ -134,12 +124,59 @@ def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str
             platform.begin_up()
             requests.await_more(100)
             filler.unlink()
-            if platform.process.poll() is not None:
-                platform.up()
-            until("it is ready", lambda: platform.get_control("/readyz") == 200, seconds=60)
+
+            def is_ready() -> bool:
+                # It may have met the full disk, and end only now.
+                if platform.process is None or platform.process.poll() is not None:
+                    platform.up()
+                return bool(platform.get_control("/readyz") == 200)
+
+            until("it is ready", is_ready, seconds=60)
             until("the deployment ends", lambda: ended(platform, "web"), seconds=60)
             await_tidy(platform)
         assert platform.deployments("web")[0]["status"] == "LIVE"
+        assert platform.get("web.localhost")[1] == b"two"
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write below the folder but into files that are open already."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        options = ["-o", "remount,bind,ro", str(folder)]
+        subprocess.run(["mount", *options], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    app = App(tmp_path / "repository", "web")
+    app.commit("one")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(small_disk(home, 64))
+        platform = stack.enter_context(running(home))
+        app.deploy_first(platform)
+        with Requests(platform, "web").running() as requests:
+            app.commit("two")
+            with read_only(home):
+                platform.api("POST", "services/web/deployments", {})
+                failed = until("the deployment ends", lambda: ended(platform, "web"))
+                assert failed["status"] == "FAILED"
+                assert "the disk can only be read" in failed["reason"]
+                assert "let the platform write there" in failed["reason"]
+                # A start says so, too, and leaves the services alone.
+                platform.end(signal.SIGKILL)
+                platform.begin_up()
+                assert platform.process is not None
+                assert platform.process.wait(30) == 1
+                assert "cannot be written: Read-only file system" in platform.log.read_text()
+                requests.await_more()
+            platform.up()
+            await_tidy(platform)
+            assert app.deploy_first(platform)["status"] == "LIVE"
+            await_tidy(platform)
         assert platform.get("web.localhost")[1] == b"two"
 
 

@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness import Installation, Repository, until
+from .harness import Cluster, Repository, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
 
-class Cluster(Installation):
-    """One control plane and any number of workers on one database."""
-
-    def __init__(self, home: Path, database_url: str) -> None:
-        super().__init__(home)
-        self.database_url = database_url
-        self.parts: list[subprocess.Popen[bytes]] = []
-
-    @property
-    def environment(self) -> dict[str, str]:
-        quick = {"HELVETIA_LEASE_SECONDS": "3"}
-        return {**super().environment, "DATABASE_URL": self.database_url, **quick}
-
-    def start(self, command: str) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            part = subprocess.Popen(
-                [self.helvetia, command],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self.parts.append(part)
-        return part
-
-    def is_ready(self) -> bool:
-        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
-
-    def tear_down(self) -> None:
-        for part in self.parts:
-            part.kill()
-            part.wait()
-        super().tear_down()
-
-
 @pytest.fixture
 def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "home", database_url)
+    cluster = Cluster(tmp_path / "home", DATABASE_URL=database_url)
     try:
-        cluster.start("web")
-        until("the control plane is ready", cluster.is_ready, seconds=60)
+        cluster.start_web()
         yield cluster
     finally:
         cluster.tear_down()

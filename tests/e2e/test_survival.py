@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from . import apps
-from .harness import Installation, Repository, until
+from .harness import Installation, Repository, free_port, until
 from .looking import deploy, has_ended, is_active, running, seconds_between, stage, text, workspaces
 
 pytestmark = pytest.mark.e2e
@@ -209,7 +212,9 @@ def test_a_service_that_is_not_healthy_again_is_told_so_until_it_is(
         return service["status"] == "FAILED" and service["status_reason"].startswith(reason)
 
     until("it is told", is_told)
-    # Its process runs, which is not enough.
+    # Its process runs, which is not enough, not even for a platform that is started again.
+    kill(alive)
+    alive.up()
     with pytest.raises(AssertionError, match="did not come true"):
         until("it is called active", lambda: is_active(alive, "sick"), seconds=4)
     gate.touch()
@@ -260,3 +265,53 @@ def test_the_killed_proxy_comes_back_and_routes(
     repository.commit("two", apps.server("two"))
     assert deploy(alive, repository, name)["status"] == "LIVE"
     assert text(alive, name) == "two"
+
+
+def test_instances_come_back_while_the_proxy_cannot(
+    alive: Installation, repository: Repository
+) -> None:
+    repository.commit("one", apps.server("one"))
+    made = deploy(alive, repository, "unreachable")
+    before = alive.supervised(made["id"])
+    proxy = alive.traefik()
+    os.kill(proxy["shim_pid"], signal.SIGKILL)
+    os.kill(proxy["pid"], signal.SIGKILL)
+    until("the proxy died", lambda: not running([proxy["pid"]]))
+    with taken(alive.edge_port):
+        os.kill(before["shim_pid"], signal.SIGKILL)
+
+        def is_back() -> bool:
+            return alive.supervised(made["id"])["shim_pid"] != before["shim_pid"]
+
+        until("its process is back", is_back)
+        reason = until(
+            "it is told",
+            lambda: "out of reach" in (s := alive.service("unreachable"))["status_reason"] and s,
+        )["status_reason"]
+        assert str(alive.edge_port) in reason
+    until("it answers again", lambda: text(alive, "unreachable") == "one")
+    until("it is active", lambda: is_active(alive, "unreachable"))
+
+
+@contextlib.contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Listen on the port, as soon as it is free."""
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def is_bound() -> bool:
+            stranger.bind(("127.0.0.1", port))
+            return True
+
+        until("the port is free", is_bound)
+        stranger.listen()
+        yield
+
+
+@pytest.mark.parametrize("command", ["up", "worker", "web", "down"])
+def test_the_data_folder_of_a_running_platform_is_refused(
+    alive: Installation, command: str
+) -> None:
+    other = {"HELVETIA_HTTP": f"127.0.0.1:{free_port()}"}
+    refused = alive.run(command, code=1, extra=other)
+    assert f"Helvetia is running on {alive.home} already" in refused.stderr

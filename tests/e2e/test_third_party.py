@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import Installation
+from .harness import Installation, until
 from .using import EXAMPLES, api, fresh_copy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -135,7 +135,8 @@ def test_a_broken_plugin_is_quarantined(
     reason = "OSError: the licence server does not answer"
     stranger.end()
     stranger.up()
-    assert f"! plugin builder-broken is quarantined: {reason}" in stranger.log.read_text()
+    told = f"! plugin builder-broken is quarantined: {reason}"
+    until("it is told", lambda: told in stranger.log.read_text())
 
     listed = row(stranger.run("plugins").stdout, "builder-broken")
     assert listed == ["builder-broken", "quarantined", "0.3", "helvetia-broken", reason]

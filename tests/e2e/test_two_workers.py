@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from . import apps
-from .harness import Installation, Repository, until
+from .harness import Cluster, Repository, until
 from .killing import App, Requests, await_tidy, open_deployments, rows
 
 pytestmark = pytest.mark.e2e
@@ -23,44 +22,13 @@ pytestmark = pytest.mark.e2e
 STALLS = int(os.environ.get("HELVETIA_STALLS", "8"))
 
 
-class Cluster(Installation):
-    """A control plane and two workers."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.parts: dict[str, subprocess.Popen[bytes]] = {}
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**super().environment, "HELVETIA_LEASE_SECONDS": "2"}
-
-    def begin(self) -> None:  # type: ignore[override]
-        for name, command in (("web", "web"), ("one", "worker"), ("two", "worker")):
-            with self.log.open("ab") as log:
-                self.parts[name] = subprocess.Popen(
-                    [self.helvetia, command], env=self.environment, stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log,
-                )  # fmt: skip
-        until("the control plane is ready", self._answers, seconds=60)
-
-    def _answers(self) -> bool:
-        return (self.home / "control.json").exists() and self.get_control("/readyz") == 200
-
-    def workers(self) -> list[int]:
-        return [self.parts[name].pid for name in ("one", "two")]
-
-    def tear_down(self) -> None:
-        for part in self.parts.values():
-            part.kill()
-            part.wait()
-        super().tear_down()
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("two") / "home")
     try:
-        cluster.begin()
+        cluster.start_web()
+        for _ in range(2):
+            cluster.start("worker")
         yield cluster
     finally:
         cluster.tear_down()
@@ -155,6 +123,7 @@ def busy(cluster: Cluster, name: str) -> Iterator[None]:
             thread.join()
 
 
+@pytest.mark.long
 def test_workers_stand_still_at_random(cluster: Cluster, tmp_path: Path) -> None:
     dice = random.Random(7)
     app = App(tmp_path / "repository", "random-stalls")
@@ -165,7 +134,7 @@ def test_workers_stand_still_at_random(cluster: Cluster, tmp_path: Path) -> None
             app.commit(f"v{number}")
             cluster.api("POST", f"services/{app.name}/deployments", {})
             time.sleep(dice.uniform(0, 1.5))
-            with stopped(dice.choice(cluster.workers())):
+            with stopped(dice.choice(cluster.parts[1:]).pid):
                 time.sleep(dice.uniform(0.5, 4))
         until("all has ended", lambda: not open_deployments(cluster), seconds=60)
         await_tidy(cluster)

@@ -15,15 +15,6 @@ from .harness import Installation, until
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
-    """An installation that was not started yet."""
-    one = Installation(tmp_path / "home")
-    yield one
-    if one.process is not None or one.processes():
-        one.tear_down()
-
-
 @contextmanager
 def taken(port: int) -> Iterator[None]:
     with socket.socket() as holder:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from http_support import World, make_service
 
-from helvetia.kernel.domains import default_hostname, hostnames, normalise
+from helvetia.kernel.domains import default_hostname, hostnames
 from helvetia.kernel.errors import InvalidInput
 from helvetia.kernel.models import Event, Service, Team
+from helvetia.plugins.api.domains import normalise
 
 PATH = "/api/v1/services/web/domains"
 

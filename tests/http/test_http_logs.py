@@ -14,7 +14,6 @@ import pytest
 from http_support import TOKENS, World, make_deployment, make_service, sign_in
 
 from helvetia.kernel.http.context import CONTEXT
-from helvetia.kernel.logs import LogRecord
 from helvetia.kernel.models import (
     Deployment,
     DeploymentStatus,
@@ -24,6 +23,7 @@ from helvetia.kernel.models import (
     utcnow,
 )
 from helvetia.kernel.secrets import digest
+from helvetia.logs import LogRecord
 
 
 def records(first: int, last: int) -> list[LogRecord]:
@@ -147,7 +147,7 @@ async def test_many_follow_and_leave_nothing_behind(world: World, deployment: De
 async def test_who_loses_the_right_is_sent_away(
     world: World, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
-    monkeypatch.setattr("helvetia.kernel.http.sockets.READMIT_SECONDS", 0.1)
+    monkeypatch.setattr("helvetia.plugins.api.sockets.READMIT_SECONDS", 0.1)
     async with _follow(world, f"/api/v1/deployments/{deployment.id}/logs/follow") as socket:
         if loss == "token":
             await Token.filter(digest=digest(TOKENS["owner"])).update(revoked_at=utcnow())
@@ -161,7 +161,7 @@ async def test_who_loses_the_right_is_sent_away(
 async def test_who_does_not_read_is_cut_off(
     world: World, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helvetia.kernel.http.sockets.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("helvetia.plugins.api.sockets.STALL_SECONDS", 0.3)
     log = f"deployment:{deployment.id}"
     long = "x" * 60_000
     for part in range(40):

@@ -11,8 +11,8 @@ from http_support import World
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from helvetia.kernel.http.access import Policy
-from helvetia.kernel.http.app import endpoints
-from helvetia.kernel.http.openapi import document
+from helvetia.plugins.api.openapi import document
+from tests.stock import endpoints
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from http_support import (
 from pydantic import TypeAdapter
 
 from helvetia.kernel.http.access import Policy
-from helvetia.kernel.http.app import endpoints
 from helvetia.kernel.http.routing import Endpoint, Resource
 from helvetia.kernel.models import Deployment, Desired, Domain, Release, Service, Token
+from tests.stock import endpoints
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ CASES = {
     "services_delete": Case(202),
     "services_stop": Case(202),
     "services_start": Case(202),
+    "services_clear_cache": Case(200),
     "deployments_index": Case(200),
     "deployments_create": Case(201, {}),
     "deployments_show": Case(200),
@@ -64,6 +65,8 @@ CASES = {
     "uploads_create": Case(201, data=archive(index__html="hello")),
     "plugins_index": Case(200),
     "plugins_checks": Case(200),
+    "workers_index": Case(200),
+    "workers_queue": Case(200),
     "tokens_index": Case(200),
     "tokens_create": Case(201, {"name": "ci"}),
     "tokens_revoke": Case(204),

@@ -13,7 +13,7 @@ from test_http_policies import CASES, ENDPOINTS, LOWEST, call_endpoint
 
 from helvetia import Identity
 from helvetia.kernel import accounts
-from helvetia.kernel.models import Service, Session, User
+from helvetia.kernel.models import Domain, Service, Session, User
 
 pytestmark = [
     pytest.mark.postgres,
@@ -67,13 +67,21 @@ async def test_only_one_becomes_the_first(world: World) -> None:
 
 
 async def test_pages_of_lists(world: World) -> None:
+    hostnames = ["a.example.com", "b.example.com", "c.example.com"]
     for number in range(5):
-        await make_release(await make_service(f"s-{number}"), 1)
+        service = await make_service(f"s-{number}")
+        await make_release(service, 1)
+        for hostname in reversed(hostnames):
+            await Domain.create(service=service, hostname=f"s{number}{hostname}")
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
         params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
         answer = (await world.get("/api/v1/services", params=params)).json
         seen += [item["name"] for item in answer["items"]]
+        for item in answer["items"]:
+            short = item["name"].replace("-", "")
+            assert item["domains"][1:] == [f"{short}{hostname}" for hostname in hostnames]
+            assert (item["release"], item["settings"]["limits"]["memory_mb"]) == (1, 512)
         cursor = answer["next"]
     assert seen == [f"s-{number}" for number in range(5)]

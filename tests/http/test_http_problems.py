@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from http_support import World, make_service
 
-from helvetia.kernel.http.schemas import Problem
+from helvetia.kernel.http.shapes import Problem
 
 NEW = {"name": "web", "source": "https://git.example/app.git"}
 

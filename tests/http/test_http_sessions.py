@@ -15,6 +15,7 @@ from helvetia.kernel.errors import Forbidden
 from helvetia.kernel.http.origin import local_path
 from helvetia.kernel.models import Account, Membership, Role, Service, Session, Token, User, utcnow
 from helvetia.kernel.secrets import digest
+from helvetia.plugins.api import tokens
 
 NEW = {"name": "web", "source": "https://git.example/app.git"}
 LOCAL = ["/", "/services/web", "/a?b=c&d=/e", "/a//b", "/%2f%2fevil", "/a#b"]
@@ -284,7 +285,7 @@ async def test_a_token_is_shown_once_and_kept_as_a_hash(world: World) -> None:
 
 
 async def test_an_expired_token_is_none(world: World) -> None:
-    clear, token = await accounts.create_token(await user("owner"), name="x", expires_in_days=1)
+    clear, token = await tokens.create(await user("owner"), name="x", expires_in_days=1)
     await Token.filter(id=token.id).update(expires_at=utcnow() - timedelta(seconds=1))
     headers = {"Authorization": f"Bearer {clear}"}
     assert (await world.get("/api/v1/me", who=None, headers=headers)).status == 401
@@ -315,7 +316,7 @@ async def test_the_last_use_is_written_once_a_minute(world: World) -> None:
 
 async def test_a_person_without_a_team_may_make_nothing(world: World) -> None:
     lonely = await User.create(name="lonely")
-    clear, _ = await accounts.create_token(lonely, name="x")
+    clear, _ = await tokens.create(lonely, name="x")
     headers = {"Authorization": f"Bearer {clear}"}
     for method in ("GET", "POST"):
         answer = await world.call(method, "/api/v1/services", who=None, json=NEW, headers=headers)
@@ -335,6 +336,27 @@ async def test_a_role_counts_in_its_team_only(world: World) -> None:
     assert (await world.get("/api/v1/services/web", who="stranger")).status == 200
     answer = await world.call("DELETE", "/api/v1/services/web", who="stranger")
     assert answer.status == 403
+
+
+async def test_rights_end_with_the_request_that_ends_them(world: World) -> None:
+    """Nothing is remembered of a caller between two requests."""
+    await make_service()
+    for path in ("/api/v1/services", "/api/v1/services/web"):
+        assert (await world.get(path, who="owner")).status == 200
+    await Membership.filter(user__name="owner").update(role=Role.VIEWER)
+    assert (await world.call("DELETE", "/api/v1/services/web", who="owner")).status == 403
+    await Membership.filter(user__name="owner").delete()
+    assert (await world.get("/api/v1/services/web", who="owner")).status == 404
+    await User.filter(name="owner").update(is_operator=True)
+    assert (await world.get("/api/v1/services/web", who="owner")).status == 200
+    await Token.filter(digest=digest(TOKENS["owner"])).update(revoked_at=utcnow())
+    assert (await world.get("/api/v1/services/web", who="owner")).status == 401
+
+
+async def test_a_burst_of_first_requests_waits_for_one_write(world: World) -> None:
+    answers = await asyncio.gather(*(world.get("/api/v1/me", who="owner") for _ in range(12)))
+    assert {answer.status for answer in answers} == {200}
+    assert (await Token.get(digest=digest(TOKENS["owner"]))).last_used_at is not None
 
 
 # --- pages of plugins -------------------------------------------------------------------------

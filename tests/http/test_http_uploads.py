@@ -21,7 +21,7 @@ async def small(migrated: Path, tmp_path: Path) -> AsyncIterator[World]:
 
     home = shutil.copytree(migrated, tmp_path / "home")
     async with (
-        open_platform(home, HELVETIA_MAX_UPLOAD_MB="1") as platform,
+        open_platform(home, HELVETIA_UPLOAD_MAX_ARCHIVE_MIB="1") as platform,
         serve(platform) as world,
     ):
         yield world
@@ -62,6 +62,7 @@ async def test_what_is_too_large_leaves_nothing(small: World) -> None:
         ({"Content-Type": "application/json"}, b"{}", 415),
         ({**HEADERS, "Content-Encoding": "gzip"}, archive(a="b"), 415),
     ],
+    ids=["empty", "one-byte", "zip", "json", "packed-twice"],
 )
 async def test_what_is_no_archive_leaves_nothing(
     world: World, headers: dict[str, str], data: bytes, status: int
@@ -78,7 +79,7 @@ async def test_a_cut_off_upload_leaves_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, leave: bool
 ) -> None:
     monkeypatch.setattr(
-        "helvetia.kernel.http.resources.uploads._SILENCE_SECONDS", 30 if leave else 0.3
+        "helvetia.plugins.sources.upload.endpoint._SILENCE_SECONDS", 30 if leave else 0.3
     )
     folder = world.platform.folder("uploads")
     host, port = world.runner.addresses[0][:2]

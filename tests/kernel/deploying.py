@@ -8,12 +8,14 @@ import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import pytest
 
 from helvetia.kernel.models import (
+    OPEN_STATES,
     Deployment,
-    DeploymentStatus,
     Instance,
     Release,
     Service,
@@ -45,12 +47,14 @@ class World:
         platform.worker = name
         return Runner(platform)
 
-    async def create(self, repository: Repository | None = None, **values: object) -> Service:
+    async def create(
+        self, repository: Repository | None = None, *, name: str = "web", **values: object
+    ) -> Service:
         team, _ = await Team.get_or_create(name="default")
         folder = (repository or self.app.repository).folder
         return await Service.create(
             team=team,
-            name=self.app.name,
+            name=name,
             source_url=str(folder),
             source_trusted=True,
             settings={"health": {"interval_seconds": 0.05}, "drain_seconds": 0},
@@ -81,6 +85,21 @@ class World:
             client.get(f"http://{host}:{port}/", headers=headers) as answer,
         ):
             return await answer.text() if answer.status == 200 else None
+
+
+class Gate:
+    """Holds a verb of a provider up, before or behind the real work."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, provider: Any, verb: str) -> None:
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+        self._real = getattr(provider, verb)
+        monkeypatch.setattr(provider, verb, self._held)
+
+    async def _held(self, *arguments: Any) -> Any:
+        self.reached.set()
+        await self.go.wait()
+        return await self._real(*arguments)
 
 
 @contextlib.asynccontextmanager
@@ -137,5 +156,4 @@ async def assert_tidy(world: World, service: Service, live: Deployment | None) -
         ]
     work = world.platform.home / "work"
     assert not work.exists() or list(work.iterdir()) == []
-    open_states = (DeploymentStatus.QUEUED, DeploymentStatus.RUNNING)
-    assert not await Deployment.filter(status__in=open_states).exists()
+    assert not await Deployment.filter(status__in=OPEN_STATES).exists()

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+from pathlib import Path
 
 import pytest
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel.database import Database
+from helvetia.kernel.database.rows import fetch
 from helvetia.kernel.errors import SettingsError
 from helvetia.kernel.models import Service, Team
 
@@ -65,6 +68,48 @@ async def test_a_cancelled_transaction_neither_wedges_nor_halves(database: Datab
         async with asyncio.timeout(5):
             pair = await Service.filter(name__in=[f"a{number}", f"b{number}"]).count()
         assert pair in (0, 2)
+
+
+_NAMES = 'SELECT "name" FROM "team" ORDER BY "name"'
+
+
+async def test_small_queries_see_what_is_committed_and_wait_for_no_transaction(
+    database: Database,
+) -> None:
+    await Team.create(name="a")
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow_transaction() -> list[dict[str, str]]:
+        async with in_transaction():
+            await Team.create(name="b")
+            begun.set()
+            await go.wait()
+            return await fetch(_NAMES)
+
+    writing = asyncio.create_task(slow_transaction())
+    await begun.wait()
+    async with asyncio.timeout(5):
+        assert await fetch(_NAMES) == [{"name": "a"}]
+    go.set()
+    assert await writing == [{"name": "a"}, {"name": "b"}]  # a transaction sees its own writes
+    assert await fetch(f"{_NAMES} LIMIT 1 OFFSET 1") == [{"name": "b"}]
+    assert await fetch('SELECT "name" FROM "team" WHERE "name" = ?', "b' OR 1=1") == []
+
+
+async def test_small_queries_get_through_while_the_file_is_locked(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'locked.db'}")
+    await database.migrate()
+    await database.open()
+    await Team.create(name="a")
+    other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")  # a writer of a log keeps no reader out
+    assert await fetch(_NAMES) == [{"name": "a"}]
+    other.execute("ROLLBACK")
+    other.close()
+    await database.close()
+    await database.open()
+    assert await fetch(_NAMES) == [{"name": "a"}]
+    await database.close()
 
 
 async def test_two_processes_write_at_once(database_url: str) -> None:

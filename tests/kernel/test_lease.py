@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from helvetia.kernel.duties import has_duty, lay_down
-from helvetia.kernel.models import Service, utcnow
+from helvetia.kernel.models import Lease, Service, utcnow
 from helvetia.kernel.pipeline.lease import LeaseLost, ServiceLease, release_dead
 
 from .conftest import MakeService
@@ -74,3 +74,28 @@ async def test_a_duty_has_one_holder(make_service: MakeService) -> None:
     assert await has_duty("d", owner=winner, seconds=30)
     await lay_down("d", owner=winner)
     assert await has_duty("d", owner="other", seconds=30)
+
+
+@pytest.mark.parametrize("jump", [-1, 1], ids=["back", "forward"])
+async def test_a_duty_survives_a_jump_of_the_clock(make_service: MakeService, jump: int) -> None:
+    assert await has_duty("d", owner="one", seconds=10)
+    # As if it had been taken by a clock that was wrong by an hour.
+    await Lease.filter(id="d").update(until=utcnow() - jump * timedelta(hours=1))
+
+    assert await has_duty("d", owner="two", seconds=10)
+    assert not await has_duty("d", owner="one", seconds=10)
+
+
+async def test_a_living_task_keeps_its_lease_whatever_the_clock_says(
+    make_service: MakeService,
+) -> None:
+    """A clock that jumps must not make a process its own rival."""
+    service = await make_service()
+    lease = await acquire(service, "one")
+    assert lease is not None
+    async with lease.kept():
+        for until in (utcnow() - timedelta(hours=1), utcnow() + timedelta(hours=1)):
+            await Service.filter(id=service.id).update(lease_until=until)
+            assert await acquire(service, "one") is None
+        assert await lease.renew()
+    assert await acquire(service, "one")

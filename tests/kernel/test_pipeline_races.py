@@ -29,7 +29,7 @@ from helvetia.kernel.models import (
 )
 from helvetia.kernel.pipeline.queue import DeploymentRequest, cancel, enqueue
 
-from .deploying import World, assert_tidy, journal, open_world, until
+from .deploying import Gate, World, assert_tidy, journal, open_world, until
 
 pytestmark = pytest.mark.e2e
 
@@ -38,21 +38,6 @@ pytestmark = pytest.mark.e2e
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path, HELVETIA_LEASE_SECONDS="2") as world:
         yield world
-
-
-class Gate:
-    """Holds a verb of a provider up, before or behind the real work."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, provider: Any, verb: str) -> None:
-        self.reached = asyncio.Event()
-        self.go = asyncio.Event()
-        self._real = getattr(provider, verb)
-        monkeypatch.setattr(provider, verb, self._held)
-
-    async def _held(self, *arguments: Any) -> Any:
-        self.reached.set()
-        await self.go.wait()
-        return await self._real(*arguments)
 
 
 async def sql(statement: str) -> None:
@@ -369,21 +354,52 @@ async def test_an_ended_live_version_is_started_before_a_long_build(
     await assert_tidy(world, service, first)
 
 
-@pytest.mark.parametrize("stage", ["fetch", "build", "push", "start", "probe"])
-async def test_cancel_in_a_stage_leaves_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    service = await world.create()
+def work_of(world: World, stage: str) -> tuple[Any, str]:
+    """Return the provider that does the work of a stage, and its verb."""
     providers = world.platform.providers
-    provider, verb = {
+    return {
         "fetch": (providers.sources.get("git").provider, "checkout"),
+        "detect": (providers.builders.get("procfile").provider, "detect"),
         "build": (providers.builders.get("procfile").provider, "build"),
         "push": (providers.registries.get("folder").provider, "push"),
         "start": (runtime(world), "start"),
         "probe": (runtime(world), "observe"),
+        "activate": (router(world), "activate"),
     }[stage]
+
+
+@pytest.mark.parametrize(
+    "stage", ["fetch", "detect", "build", "push", "start", "probe", "activate"]
+)
+async def test_each_stage_is_limited(
+    world: World, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    service = await world.create()
+    gate = Gate(monkeypatch, *work_of(world, stage))
+
+    async def shorten(place: str) -> None:
+        if place == f"{stage}:before":
+            monkeypatch.setattr(world.platform.options, "stage_timeout_seconds", 0.3)
+
+    monkeypatch.setattr("helvetia.kernel.pipeline.running.failpoint", shorten)
+
+    deployment = await world.deploy(service, "one")
+
+    assert gate.reached.is_set()
+    assert deployment.status is DeploymentStatus.FAILED
+    assert deployment.reason_code == "timeout"
+    assert deployment.reason.startswith(f"stage {stage} took longer than 0.3 s")
+    assert (await journal(deployment))[stage] == "FAILED"
+    await assert_tidy(world, service, None)
+
+
+@pytest.mark.parametrize("stage", ["fetch", "detect", "build", "push", "start", "probe"])
+async def test_cancel_in_a_stage_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    service = await world.create()
     first = await world.deploy(service, "one")
-    gate = Gate(monkeypatch, provider, verb)
+    gate = Gate(monkeypatch, *work_of(world, stage))
     deployment = await world.queue(service, "two")
     if stage == "probe":
         monkeypatch.setattr("helvetia.kernel.pipeline.running.revive", nothing)

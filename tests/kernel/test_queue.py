@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -10,17 +11,22 @@ from helvetia.kernel.models import (
     DeploymentStatus,
     Desired,
     Event,
+    Instance,
+    InstanceStatus,
     Release,
     Service,
     Trigger,
 )
 from helvetia.kernel.pipeline.queue import DeploymentRequest, cancel, enqueue
+from helvetia.plugins.api.services import delete, stop
 
 from .conftest import MakeService
 
 
-async def make_release(service: Service, number: int) -> Release:
-    return await Release.create(
+async def make_release(
+    service: Service, number: int, status: DeploymentStatus = DeploymentStatus.LIVE
+) -> Release:
+    release = await Release.create(
         service=service,
         number=number,
         deployment_id=f"d{number}",
@@ -29,6 +35,16 @@ async def make_release(service: Service, number: int) -> Release:
         environment_version=0,
         providers={},
     )
+    await Deployment.create(
+        service_id=service.id,
+        number=number,
+        trigger=Trigger.MANUAL,
+        source_url="x",
+        status=status,
+        release_id=release.id,
+    )
+    await Service.filter(id=service.id).update(deployment_count=number)
+    return release
 
 
 async def test_newer_deployments_supersede_waiting_ones(make_service: MakeService) -> None:
@@ -82,6 +98,20 @@ async def test_rollback_takes_the_release_before_the_live_one(make_service: Make
         await enqueue(service, DeploymentRequest(action="rollback", release=9))
 
 
+async def test_rollback_skips_what_never_was_live(make_service: MakeService) -> None:
+    service = await make_service()
+    first = await make_release(service, 1)
+    await make_release(service, 2, DeploymentStatus.FAILED)
+    await make_release(service, 3, DeploymentStatus.CANCELLED)
+    live = await make_release(service, 4)
+    await Service.filter(id=service.id).update(live_release_id=live.id)
+    deployment, _ = await enqueue(service, DeploymentRequest(action="rollback"))
+    assert deployment.base_release_id == first.id
+    await Deployment.filter(release_id=first.id).update(status=DeploymentStatus.FAILED)
+    with pytest.raises(Conflict, match=r"no release of .* was live before release 4"):
+        await enqueue(service, DeploymentRequest(action="rollback"))
+
+
 async def test_what_cannot_be_run_again_is_refused_and_counts_nothing(
     make_service: MakeService,
 ) -> None:
@@ -119,3 +149,40 @@ async def test_cancel(make_service: MakeService) -> None:
     await Deployment.filter(id=running.id).update(status=DeploymentStatus.RUNNING)
     await cancel(running, actor="me")
     assert (await Deployment.get(id=running.id)).cancel_requested
+    told = await Event.filter(kind="deployment.cancel-requested")
+    assert [event.team_id for event in told] == [service.team_id] * 2
+
+
+async def test_what_is_live_cannot_be_called_off(make_service: MakeService) -> None:
+    """It only waits for the requests that the former version still answers."""
+    service = await make_service()
+    release = await make_release(service, 1)
+    running, _ = await enqueue(service, DeploymentRequest())
+    await Deployment.filter(id=running.id).update(status=DeploymentStatus.RUNNING)
+    await Instance.create(
+        id=running.id, service=service, release=release, runtime="x", status=InstanceStatus.LIVE
+    )
+
+    with pytest.raises(Conflict, match="live already"):
+        await cancel(running, actor="me")
+
+    assert not (await Deployment.get(id=running.id)).cancel_requested
+
+
+@pytest.mark.parametrize("wish", [stop, delete])
+async def test_a_wish_calls_off_what_was_asked_for_before_it_only(
+    make_service: MakeService, wish: Callable[..., Awaitable[None]]
+) -> None:
+    for number in range(8):
+        service = await make_service(f"web-{number}")
+        await enqueue(service, DeploymentRequest())
+
+        done = await asyncio.gather(
+            wish(service, actor="me"), enqueue(service, DeploymentRequest()), return_exceptions=True
+        )
+
+        service = await Service.get(id=service.id)
+        newest = await Deployment.filter(service_id=service.id).order_by("-number").first()
+        assert newest is not None
+        wanted = service.desired is Desired.RUNNING
+        assert (newest.status is DeploymentStatus.QUEUED) is wanted, done

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tortoise.context import TortoiseContext
 
-from helvetia.kernel.logs import LogHub, LogStore
+from helvetia.logs import LogHub, LogStore
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ async def store(tmp_path: Path) -> AsyncIterator[LogStore]:
     async with TortoiseContext() as ctx:
         await ctx.init(
             db_url=f"sqlite://{tmp_path / 'logs.db'}",
-            modules={"kernel": ["helvetia.kernel.models.logs"]},
+            modules={"kernel": ["helvetia.logs.models"]},
         )
         await ctx.generate_schemas()
         yield LogStore()

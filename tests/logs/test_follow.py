@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
-from helvetia.kernel.logs import LogBatch, LogHub, LogRecord, LogStore, LogWriter, Redactor
+from helvetia.logs import LogBatch, LogHub, LogRecord, LogStore, LogWriter
+from helvetia.masking import Redactor
 
 Until = Callable[[Callable[[], Awaitable[bool] | bool]], Awaitable[None]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helvetia.kernel.logs.lines import CONTINUED, MAX_LINE, LineJoiner, clean_lines
+from helvetia.logs.lines import CONTINUED, MAX_LINE, LineJoiner, clean_lines
 
 
 def lines(*chunks: bytes) -> list[str]:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helvetia.kernel.logs import MASK, Redactor
-from helvetia.kernel.logs.forms import forms, worth_masking
+from helvetia.masking import MASK, Redactor
+from helvetia.masking.forms import forms, worth_masking
 
 AWKWARD = "p@ss'w/ör\"d\\ &<7>"
 LINE_A = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"

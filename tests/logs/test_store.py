@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from helvetia.kernel.logs import LogRecord, LogStore, SequenceTaken
-from helvetia.kernel.models.logs import LogSegment
+from helvetia.logs import LogRecord, LogStore, SequenceTaken
+from helvetia.logs.models import LogSegment
 
 
 def record(seq: int, text: str = "") -> LogRecord:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from helvetia import LogSink
-from helvetia.kernel.logs import PLATFORM, LogHub, LogStore, LogWriter, Redactor, batches
-from helvetia.kernel.logs.lines import CONTINUED
-from helvetia.kernel.logs.quota import RESERVE_BYTES
-from helvetia.kernel.models.logs import LogSegment
+from helvetia.logs import PLATFORM, LogHub, LogStore, LogWriter, batches
+from helvetia.logs.lines import CONTINUED
+from helvetia.logs.models import LogSegment
+from helvetia.logs.quota import RESERVE_BYTES
+from helvetia.masking import Redactor
 
 Until = Callable[[Callable[[], Awaitable[bool] | bool]], Awaitable[None]]
 
@@ -88,6 +89,23 @@ async def test_secrets_are_masked_in_chunks_lines_and_stages(store: LogStore, hu
         "killed: ",
         "between",
         "[redacted]",
+    ]
+
+
+async def test_more_secrets_become_known(store: LogStore, hub: LogHub) -> None:
+    """A rollback runs with other values than the ones the service has now."""
+    writer = await opened(store, hub, redactor=Redactor(["new-password"]))
+    writer.write(b"old-password, new-pass")
+    writer.mask(["old-password"])
+    writer.write(b"old-password new-password\n")
+    writer.mask(["old-password", "new-password"])
+    writer.line("still old-password")
+    assert writer.masked("both new-password, old-password") == "both [redacted], [redacted]"
+    await writer.close()
+    assert await texts(store) == [
+        "old-password, [redacted]",
+        "[redacted] [redacted]",
+        "still [redacted]",
     ]
 
 
@@ -274,7 +292,7 @@ async def test_waits_for_a_locked_database(
 async def test_close_does_not_hang_on_a_store_that_is_away(
     store: LogStore, hub: LogHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("helvetia.kernel.logs.writer._CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr("helvetia.logs.writer._CLOSE_SECONDS", 0.2)
     writer = await opened(store, hub)
     with sqlite3.connect(tmp_path / "logs.db") as other:
         other.execute("ALTER TABLE log_segment RENAME TO away")

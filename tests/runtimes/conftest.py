@@ -21,8 +21,8 @@ from helvetia import (
     InstanceSpec,
     ResourceLimits,
 )
-from helvetia.kernel.supervisor import Supervised, SupervisedSpec
 from helvetia.plugins.runtimes.process.runtime import ProcessRuntime
+from helvetia.plugins.supervisor import Supervised, SupervisedSpec
 
 Section = TypeVar("Section", bound=BaseModel)
 Value = TypeVar("Value")

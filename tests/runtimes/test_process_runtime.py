@@ -18,9 +18,9 @@ from helvetia import (
     ReleaseFailed,
     ResourceLimits,
 )
-from helvetia.kernel.supervisor import Supervised
 from helvetia.plugins.runtimes.process.program import expand
 from helvetia.plugins.runtimes.process.runtime import ProcessRuntime
+from helvetia.plugins.supervisor import Supervised
 
 from .conftest import (
     SERVER,
@@ -32,7 +32,7 @@ from .conftest import (
 
 
 async def listening(runtime: ProcessRuntime, instance_id: str, port: int) -> None:
-    await eventually(lambda: runtime.observe(instance_id), lambda seen: seen.listening == (port,))
+    await eventually(lambda: runtime.listening(instance_id), lambda ports: ports == (port,))
 
 
 def pids(kernel: TestKernel, instance_id: str) -> list[int]:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from helvetia.kernel.contracts.runtime import RuntimeLog
-from helvetia.kernel.supervisor import Supervised, SupervisedSpec, usable_groups
+from helvetia.plugins.supervisor import Supervised, SupervisedSpec, usable_groups
 
 from .conftest import eventually, gone, groups_below, is_alive, kill
 
@@ -52,7 +52,7 @@ async def test_outlives_a_killed_control_plane(
     # The "control plane" dies by SIGKILL while its event loop still runs.
     code = (
         "import asyncio, os, signal, sys\nfrom pathlib import Path\n"
-        "from helvetia.kernel.supervisor import Supervised, SupervisedSpec\n"
+        "from helvetia.plugins.supervisor import Supervised, SupervisedSpec\n"
         "async def main():\n"
         "    state = await Supervised(Path(sys.argv[1]) / 'run').start(SupervisedSpec(\n"
         "        argv=[sys.executable, '-u', '-c', sys.argv[2]], cwd=Path(sys.argv[1]),\n"

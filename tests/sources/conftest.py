@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import BaseModel
 
 from helvetia.plugins.sources.git import GitSettings, GitSource
+from helvetia.testing import Lines
 
 _ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -53,23 +54,6 @@ class SmallKernel:
         path = self.home / name
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
-
-
-class Lines:
-    """A log that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def write(self, data: bytes, stream: str = "stdout") -> None:
-        self.lines.append(data.decode())
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
 
 
 class Repository:

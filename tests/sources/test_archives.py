@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helvetia import InvalidInput
-from helvetia.kernel.archives import content_digest, leads_out, pack_folder, unpack
+from helvetia.plugins.archives import content_digest, leads_out, pack_folder, unpack
+from tests.hostile.archives import ESCAPES, archive, entry, hard, link
 
 MIB = 1 << 20
 
@@ -51,29 +52,6 @@ def packed(folder: Path) -> bytes:
 
 def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
-
-
-def entry(name: str, content: bytes = b"", **values: object) -> tuple[tarfile.TarInfo, bytes]:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    for key, value in values.items():
-        setattr(member, key, value)
-    return member, content
-
-
-def link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
-    return entry(name, type=tarfile.SYMTYPE, linkname=target)
-
-
-def hard(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
-    return entry(name, type=tarfile.LNKTYPE, linkname=target)
-
-
-def archive(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
-    with tarfile.open(path, "w:gz") as tar:
-        for member, content in entries:
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 def open_up(path: Path, target: Path, *, max_bytes: int = MIB, max_files: int = 1000) -> None:
@@ -289,33 +267,6 @@ def test_round_trip(tree):
 
 
 # --- hostile archives -----------------------------------------------------------------------
-
-ESCAPES = {
-    "parent": [entry("../x", b"x")],
-    "deep-parent": [entry("a/../../x", b"x")],
-    "hidden-parent": [entry("a/b/../c", b"x")],
-    "absolute": [entry("/tmp/helvetia-escape", b"x")],
-    "link-absolute": [link("a", "/etc")],
-    "link-parent": [link("a", "..")],
-    "link-chain": [link("d/e", ".."), link("up", "d/e/.."), link("a", "up/../..")],
-    "link-loop": [link("a", "b"), link("b", "a")],
-    "link-in-again": [link("a", "../target/x"), entry("x", b"x")],
-    "write-through-link": [link("a", "../"), entry("a/x", b"x")],
-    "write-through-absolute-link": [link("a", "/tmp"), entry("a/x", b"x")],
-    "write-through-inner-link": [entry("sub/y", b"y"), link("a", "sub"), entry("a/x", b"x")],
-    "file-over-link": [link("a", "/etc/passwd"), hard("b", "a")],
-    "hard-outside": [hard("a", "../x")],
-    "hard-absolute": [hard("a", "/etc/passwd")],
-    "hard-missing": [hard("a", "b")],
-    "hard-through-link": [link("l", "/etc"), hard("a", "l/passwd")],
-    "fifo": [entry("a", type=tarfile.FIFOTYPE)],
-    "character-device": [entry("a", type=tarfile.CHRTYPE, devmajor=1, devminor=5)],
-    "block-device": [entry("a", type=tarfile.BLKTYPE, devmajor=8)],
-    "file-as-folder": [entry("a", b"x"), entry("a/b", b"x")],
-    "folder-as-file": [entry("a/b", b"x"), entry("a", b"x")],
-    "long-name": [entry("n" * 300, b"x")],
-    "long-path-link": [link("/".join(["d" * 200] * 30), "../" * 31 + "x")],
-}
 
 
 @pytest.mark.parametrize("entries", ESCAPES.values(), ids=ESCAPES)

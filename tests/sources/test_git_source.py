@@ -7,12 +7,15 @@ import contextlib
 import gzip
 import os
 import re
+import signal
 from pathlib import Path
 
 import psutil
 import pytest
 
 from helvetia import InvalidInput, Revision, SourceAddress, SourceError
+from helvetia.kernel.commands import OWNER_VARIABLE
+from helvetia.kernel.locks import file_lock
 from helvetia.plugins.sources.git.revisions import parse_commit
 from helvetia.plugins.sources.git.session import remove_leftovers
 
@@ -523,14 +526,23 @@ async def test_a_malformed_revision_is_refused(git_source, repository, checkout_
             await git_source.checkout(local(repository), revision, checkout_folder, log)
 
 
-def test_leftovers_of_crashes_are_removed(tmp_path):
-    old, young, other = (tmp_path / name for name in ("work-old", "work-young", "known_hosts"))
-    for path in (old, young, other):
+async def test_leftovers_of_crashes_are_removed_at_once(git_source, tmp_path):
+    """A process that died holds no lock; what git was doing for it ends with its folder."""
+    dead, living, other = (tmp_path / name for name in ("work-dead", "work-living", "known_hosts"))
+    for path in (dead, other):
         path.mkdir()
-    for path in (old, other):
-        os.utime(path, (0, 0))
-    remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"work-young", "known_hosts"}
+    (dead / "password").write_text("secret")
+    git = await asyncio.create_subprocess_exec(
+        "sleep", "60", env={**os.environ, OWNER_VARIABLE: "git:work-dead"}
+    )
+    try:
+        async with file_lock(living / "lock"):
+            remove_leftovers(tmp_path)
+            assert {path.name for path in tmp_path.iterdir()} == {"work-living", "known_hosts"}
+        assert await asyncio.wait_for(git.wait(), 10) == -signal.SIGKILL
+    finally:
+        if git.returncode is None:
+            git.kill()
 
 
 @pytest.mark.parametrize(

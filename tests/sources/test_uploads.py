@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from helvetia import InvalidInput, Revision, SourceAddress, SourceError
-from helvetia.kernel.archives import pack_folder
 from helvetia.kernel.errors import TooLarge
-from helvetia.kernel.uploads import UploadStore
+from helvetia.plugins.archives import pack_folder
 from helvetia.plugins.sources.upload import UploadSettings, UploadSource, uploads_folder
+from helvetia.plugins.sources.upload.store import UploadStore
 
 
 @pytest.fixture

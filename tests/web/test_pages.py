@@ -14,7 +14,7 @@ from helvetia.web.filters import ago, first_line, plain, seconds, size, told
 from .conftest import Client, Site
 from .world import Person, add_deployment, add_log, add_service, furnish, sign_in
 
-HOSTILE = "\"><img src=x onerror=alert(1)><script>alert('x')</script>{{ 7 * 7 }}"
+HOSTILE = "\"><img src=x onerror=alert(1)><script>alert('x')</script>{{ 1234567 * 7 }}"
 
 
 async def text_of(client: Client, path: str, status: int = 200) -> str:
@@ -172,7 +172,7 @@ async def test_words_of_strangers_are_escaped(site: Site, browser: Client) -> No
         assert "alert(1)&gt;" in text
         assert "<img" not in text
         assert "alert(&#39;x&#39;)" in text
-        assert "49" not in re.sub(r"[0-9a-f]{8,}", "", text.split("<main")[1])
+        assert "8641969" not in text
         inline = Inline()
         inline.feed(text)
         assert inline.found == [], path

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from helvetia import Identity
 from helvetia.kernel import accounts, environment, events
-from helvetia.kernel.logs.records import LogRecord
 from helvetia.kernel.models import (
     Deployment,
     DeploymentStatus,
@@ -23,6 +22,7 @@ from helvetia.kernel.models import (
     utcnow,
 )
 from helvetia.kernel.platform import Platform
+from helvetia.logs.records import LogRecord
 
 STAGES = ("fetch", "detect", "build", "push", "start", "probe", "activate", "drain", "retire")
 PROVIDERS = ("git", "kernel", "static", "folder", "process", "kernel", "traefik", "process")

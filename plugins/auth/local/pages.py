@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent / "templates"
 STYLE_PATH = "/auth/local/style.css"
@@ -16,6 +18,9 @@ STYLE_PATH = "/auth/local/style.css"
 
 @functools.cache
 def _environment() -> Environment:
+    # Later than the rest: a platform that starts shows no page yet.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,

@@ -7,7 +7,7 @@ import re
 
 from aiohttp import web
 
-from helvetia import AuthProvider, Identity
+from helvetia import AuthProvider, Identity, client_address
 
 from . import links
 from .models import OneTimeLink, Password, Purpose, utcnow
@@ -54,7 +54,7 @@ class LocalAuth(AuthProvider):
         form = {key: value for key, value in (await request.post()).items() if type(value) is str}
         if "link" in form:
             return await self._set_password(form)
-        return await self._sign_in(form, request.remote or "")
+        return await self._sign_in(form, client_address(request))
 
     async def _sign_in(self, form: dict[str, str], address: str) -> Identity | web.StreamResponse:
         name, target = form.get("name", "").strip()[:200], safe_next(form.get("next", "/"))

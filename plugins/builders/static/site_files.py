@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 from .rules import cache_control
 
 WELL_KNOWN = ".well-known"
-_HASHED_BELOW = 8 * 1024 * 1024
+HASHED_BELOW = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Found:
     Attributes:
         path: what to send, which is the compressed form if there is an `encoding`.
         name: the file it stands for.
-        etag: hash of the content; None for large files, which are told apart by time and size.
+        etag: hash of the content; None for large files of sites without a list of hashes, which
+            are told apart by time and size.
         varies: the same request with another Accept-Encoding gets another form.
     """
 
@@ -48,10 +49,12 @@ class Site:
     """The files of one artifact of the builder `static`."""
 
     def __init__(self, workdir: Path) -> None:
+        self._workdir = os.path.realpath(workdir)
         self.root = os.path.realpath(workdir / "site")
         self._private = os.path.realpath(workdir / ".helvetia")
         about = json.loads((workdir / ".helvetia" / "static.json").read_text("utf-8"))
         self.spa: bool = about["spa"]
+        self._etags: dict[str, str] = about.get("etags", {})
         self._rules = [(re.compile(pattern), value) for pattern, value in about["cache"]]
 
     def find(self, raw_path: str, query: str, accept_encoding: str) -> Found | Redirect | None:
@@ -101,11 +104,14 @@ class Site:
         encoding = next((kind for kind in forms if _accepts(accept_encoding, kind)), None)
         path = forms[encoding] if encoding else os.path.join(self.root, name)
         state = os.stat(path)
+        etag = self._etags.get(os.path.relpath(path, self._workdir))
+        if etag is None and state.st_size <= HASHED_BELOW:
+            etag = _etag(path, state.st_mtime_ns)
         return Found(
             path=path,
             name=name,
             cache=cache_control(self._rules, f"/{name}"),
-            etag=_etag(path, state.st_mtime_ns) if state.st_size <= _HASHED_BELOW else None,
+            etag=etag,
             encoding=encoding,
             varies=bool(forms),
         )
@@ -139,10 +145,15 @@ def _redirect(name: str, query: str) -> Redirect:
     return Redirect(f"/{quote(name)}" + (f"?{query}" if query else ""))
 
 
-@lru_cache(maxsize=4096)
-def _etag(path: str, changed: int) -> str:
+def content_hash(path: str) -> str:
+    """Return the tag of a file's content. Blocks."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:24]
+
+
+@lru_cache(maxsize=4096)
+def _etag(path: str, changed: int) -> str:
+    return content_hash(path)
 
 
 @lru_cache(maxsize=256)

@@ -10,11 +10,13 @@ import aiohttp
 
 from helvetia import Traffic
 
-from .config import COVER_SERVICE, Identity, RouteFile
-from .names import rule, server_url, service_name
+from .entrance import NOWHERE, Entrance
+from .names import server_url
+from .routefile import RouteFile
 
 _ANSWER_SECONDS = 2.0
-_REQUESTS = re.compile(r"traefik_service_requests_total\{([^}]*)\} (\S+)")
+_REQUESTS = re.compile(r"traefik_router_requests_total\{([^}]*)\} (\S+)")
+_SERVER_UP = re.compile(r"traefik_service_server_up\{([^}]*)\} (\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _GATEWAY_ERRORS = frozenset({"502", "503", "504"})
 
@@ -24,10 +26,14 @@ class NoAnswer(Exception):
 
 
 class TraefikApi:
-    """The API and the metrics of our Traefik, which may come back under another identity."""
+    """The API and the metrics of our Traefik, which may come back under another address.
+
+    Attributes:
+        url: before the paths; empty until it is known.
+    """
 
     def __init__(self) -> None:
-        self.identity: Identity | None = None
+        self.url = ""
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -43,38 +49,97 @@ class TraefikApi:
         except NoAnswer:
             return False
 
-    async def doubt(self, file: RouteFile) -> str:
-        """Say what of a route Traefik does not show as in force; empty if all of it is."""
-        route = file.route
-        name = service_name(route.service_id, route.release_id)
+    async def shows(self, kind: str, name: str) -> bool:
+        """Tell whether Traefik has something of the file provider's in force."""
         try:
-            return await self._doubt_router(
-                route.service_id, service=name, rule=rule(route.hostnames), version=file.version
-            ) or await self._doubt_service(name, {server_url(item) for item in route.backends})
+            shown = await self._item(kind, f"{name}@file")
+        except NoAnswer:
+            return False
+        return shown is not None and shown.get("status") == "enabled"
+
+    async def overview(self) -> dict[str, Any]:
+        """Return what Traefik says of itself.
+
+        Raises:
+            NoAnswer: it says nothing.
+        """
+        return await self._document("/api/overview")
+
+    async def has_entry_point(self, name: str) -> bool:
+        """Tell whether there is an entry point.
+
+        Raises:
+            NoAnswer: it does not say.
+        """
+        status, _ = await self._get(f"/api/entrypoints/{name}")
+        return status == 200
+
+    async def doubt(self, file: RouteFile, entrance: Entrance) -> str:
+        """Say what of a route Traefik does not show as in force; empty if all of it is."""
+        try:
+            for name, router in file.routers(entrance).items():
+                if doubt := await self._doubt_router(name, router):
+                    return doubt
+            if not file.found:
+                wanted = {server_url(item) for item in file.route.backends}
+                return await self._doubt_service(f"{file.service}@file", wanted)
+            shown = await self._item("services", f"{file.service}@file")
+            children = (shown or {}).get("weighted", {}).get("services", [])
+            declared = file.declared()
+            if {child["name"] for child in children} != set(declared):
+                return "the service has other backends"
+            return await self._doubt_declared(declared)
         except NoAnswer as error:
             return str(error)
 
-    async def doubt_covered(self, service_id: str, version: int) -> str:
+    async def doubt_found(self, file: RouteFile) -> str:
+        """Say which container of a route Traefik has not found, or found well, by its labels."""
+        try:
+            if doubt := await self._doubt_declared(file.declared()):
+                return doubt
+            return await self._doubt_checks(file) if file.checked else ""
+        except NoAnswer as error:
+            return str(error)
+
+    async def doubt_covered(self, router: str, version: int) -> str:
         """Say why a route may not be covered yet; empty if it is."""
         try:
-            return await self._doubt_router(service_id, service=COVER_SERVICE, version=version)
+            return await self._doubt_router(router, {"service": NOWHERE, "priority": version})
         except NoAnswer as error:
             return str(error)
 
-    async def _doubt_router(
-        self, service_id: str, *, service: str, version: int, rule: str | None = None
-    ) -> str:
-        shown = await self._item("routers", service_id)
+    async def _doubt_router(self, name: str, wanted: dict[str, Any]) -> str:
+        shown = await self._item("routers", f"{name}@file")
         if shown is None:
             return "the router is not there"
         if shown.get("status") != "enabled":
             return _errors(shown) or f"the router is {shown.get('status')}"
-        if (leads_to := shown.get("service")) != service:
+        if (leads_to := shown.get("service")) != wanted["service"]:
             return f"the router leads to {leads_to}"
-        if rule is not None and shown.get("rule") != rule:
+        if "rule" in wanted and shown.get("rule") != wanted["rule"]:
             return "the router has other hostnames"
-        if shown.get("priority") != version:
+        if shown.get("priority") != wanted["priority"]:
             return "the router is the one of an earlier switch"
+        return ""
+
+    async def _doubt_declared(self, declared: dict[str, str]) -> str:
+        for name, url in declared.items():
+            if doubt := await self._doubt_service(name, {url}):
+                return f"container {name.removesuffix('@docker')}: {doubt}"
+        return ""
+
+    async def _doubt_checks(self, file: RouteFile) -> str:
+        status, body = await self._get("/metrics")
+        if status != 200:
+            return ""
+        up = {}
+        for labels, value in _SERVER_UP.findall(body):
+            found = dict(_LABEL.findall(labels))
+            up[found.get("service"), found.get("url")] = float(value)
+        for name, url in file.declared().items():
+            if (seen := up.get((name, url))) != 1:
+                what = "has not checked" if seen is None else "finds no health at"
+                return f"Traefik {what} container {name.removesuffix('@docker')}"
         return ""
 
     async def _doubt_service(self, name: str, wanted: set[str]) -> str:
@@ -89,10 +154,10 @@ class TraefikApi:
         down = sorted(url for url in wanted if status[url] != "UP")
         return f"{down[0]} is {status[down[0]]}" if down else ""
 
-    async def doubt_gone(self, service_id: str) -> str:
-        """Say why a service may still be routed; empty if Traefik has no router for it."""
+    async def doubt_gone(self, router: str) -> str:
+        """Say why a service may still be routed; empty if Traefik has no such router."""
         try:
-            shown = await self._item("routers", service_id)
+            shown = await self._item("routers", f"{router}@file")
         except NoAnswer as error:
             return str(error)
         return "" if shown is None else "the router is still there"
@@ -116,10 +181,15 @@ class TraefikApi:
         return Traffic(requests=requests, failed=failed)
 
     async def _item(self, kind: str, name: str) -> dict[str, Any] | None:
-        status, body = await self._get(f"/api/http/{kind}/{name}@file")
+        return await self._document(f"/api/http/{kind}/{name}", missing={}) or None
+
+    async def _document(
+        self, path: str, *, missing: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        status, body = await self._get(path)
         # Without its shared configuration Traefik answers 404 to everything.
-        if status == 404 and "not found: " in body:
-            return None
+        if missing is not None and status == 404 and "not found: " in body:
+            return missing
         if status != 200:
             raise NoAnswer(f"its API answers {status}")
         try:
@@ -129,14 +199,13 @@ class TraefikApi:
         return item
 
     async def _get(self, path: str) -> tuple[int, str]:
-        if self.identity is None:
+        if not self.url:
             raise NoAnswer("it was never started")
         if self._session is None:
             limit = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
             self._session = aiohttp.ClientSession(timeout=limit)
-        url = f"http://127.0.0.1:{self.identity.api_port}/{self.identity.token}{path}"
         try:
-            async with self._session.get(url) as response:
+            async with self._session.get(f"{self.url}{path}") as response:
                 return response.status, await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoAnswer(f"its API does not answer: {type(error).__name__}") from error

@@ -12,6 +12,7 @@ from helvetia.kernel.errors import PortTaken
 from .config import address
 
 EDGE_HINT = "end that program, or choose another address with HELVETIA_EDGE=host:port"
+HTTPS_HINT = "end that program, or choose another address with HELVETIA_TRAEFIK_HTTPS=host:port"
 
 
 def require_free(host: str, port: int, *, hint: str = EDGE_HINT, ours: Container[int] = ()) -> None:

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from helvetia import InstanceSpec, LogSink, ReleaseFailed
-from helvetia.kernel.supervisor import Supervised, SupervisedSpec, try_lock
+from helvetia.plugins.supervisor import Supervised, SupervisedSpec, try_lock
 
 from .copying import copy_artifact, remove_tree
 from .program import command_of, make_program
@@ -44,6 +44,7 @@ class OneOff:
                     argv=program.argv,
                     cwd=program.cwd,
                     environment=program.environment,
+                    secrets=spec.secrets,
                     owner=f"run:{self._installation}:{name}",
                     restart=False,
                     grace_seconds=spec.stop_grace_seconds,

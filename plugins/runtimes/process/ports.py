@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from helvetia import ReleaseFailed
-from helvetia.kernel.supervisor import file_lock
+from helvetia.plugins.supervisor import file_lock
 
 HOST = "127.0.0.1"
 

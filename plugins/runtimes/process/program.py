@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -11,12 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from helvetia import DIRECTORY, InstanceSpec, ReleaseFailed
+from helvetia.plugins.runtimes.common.placeholders import fill
 
-_NAME = "[A-Za-z_][A-Za-z0-9_]*"
-_PLACE = re.compile(
-    rf"\$(?P<plain>{_NAME})|\$\{{(?P<braced>{_NAME})(?::-(?P<default>[^}}]*))?\}}"
-    r"|\{(?P<word>workdir|python)\}"
-)
 _PASSED = ("LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -31,13 +26,7 @@ class Program:
 
 def expand(text: str, environment: Mapping[str, str], workdir: Path) -> str:
     """Fill `$NAME`, `${NAME}`, `${NAME:-default}`, `{workdir}` and `{python}`, once each."""
-
-    def value(match: re.Match[str]) -> str:
-        if word := match["word"]:
-            return str(workdir) if word == "workdir" else sys.executable
-        return environment.get(match["plain"] or match["braced"]) or match["default"] or ""
-
-    return _PLACE.sub(value, text)
+    return fill(text, environment, workdir=str(workdir), python=sys.executable)
 
 
 def make_program(
@@ -54,7 +43,8 @@ def make_program(
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
     environment["HOME"] = str(home)
     for name, value in spec.environment.items():
-        environment[name] = value.replace("{workdir}", str(workdir))
+        own = name in spec.secrets
+        environment[name] = value if own else value.replace("{workdir}", str(workdir))
     environment |= added or {}
     # The platform's own folders come last: what the artifact brings wins.
     folders = [

@@ -22,7 +22,7 @@ from helvetia import (
     RuntimeLogPage,
     Stats,
 )
-from helvetia.kernel.supervisor import (
+from helvetia.plugins.supervisor import (
     LIMITS,
     Supervised,
     SupervisedSpec,
@@ -147,6 +147,7 @@ class ProcessRuntime(Runtime):
                 argv=program.argv,
                 cwd=program.cwd,
                 environment=program.environment,
+                secrets=spec.secrets,
                 owner=f"instance:{self._installation}:{spec.id}",
                 grace_seconds=spec.stop_grace_seconds,
                 memory_mb=spec.limits.memory_mb,
@@ -176,19 +177,13 @@ class ProcessRuntime(Runtime):
         """Say what is true of the instance now."""
         if await self._record(instance_id) is None:
             return Observation(status=InstanceStatus.GONE, reason="there is no such instance")
-        supervised = self._supervised(instance_id)
-        state = await supervised.state()
-        status = _STATUS[state.status]
-        listening: tuple[int, ...] | None = ()
-        if status in _LIVE:
-            listening = await asyncio.to_thread(lambda: listening_ports(supervised.pids()))
+        state = await self._supervised(instance_id).state()
         return Observation(
-            status=status,
+            status=_STATUS[state.status],
             reason=state.reason,
             exit_code=state.exit_code,
             restarts=state.restarts,
             out_of_memory=state.out_of_memory,
-            listening=listening,
         )
 
     async def stop(self, instance_id: str, grace_seconds: float) -> None:
@@ -224,6 +219,13 @@ class ProcessRuntime(Runtime):
     async def run(self, spec: InstanceSpec, log: LogSink) -> int:
         """Run a process once."""
         return await self._one_off.run(spec, log)
+
+    async def listening(self, instance_id: str) -> tuple[int, ...] | None:
+        """Return the ports that the instance's processes listen on."""
+        if await self._record(instance_id) is None:
+            return ()
+        supervised = self._supervised(instance_id)
+        return await asyncio.to_thread(lambda: listening_ports(supervised.pids()))
 
     async def connections(self, instance_id: str) -> int | None:
         """Count established connections to the instance."""

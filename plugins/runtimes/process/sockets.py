@@ -3,23 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
-_ESTABLISHED, _LISTEN = "01", "0A"
-_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
-
-
-def _rows() -> Iterator[tuple[int, str, str]]:
-    """Yield local port, state and inode of every TCP socket."""
-    for table in _TABLES:
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except FileNotFoundError:
-            continue  # a kernel without IPv6
-        for line in lines:
-            fields = line.split()
-            yield int(fields[1].rpartition(":")[2], 16), fields[3], fields[9]
+from helvetia.plugins.runtimes.common.tcp import ESTABLISHED, LISTEN, sockets
 
 
 def listening_ports(pids: Iterable[int]) -> tuple[int, ...] | None:
@@ -33,12 +19,8 @@ def listening_ports(pids: Iterable[int]) -> tuple[int, ...] | None:
             continue  # it has just ended
         except OSError:
             return None
-    rows = _rows()
-    return tuple(
-        sorted(
-            {port for port, state, inode in rows if state == _LISTEN and f"socket:[{inode}]" in own}
-        )
-    )
+    listeners = (one for one in sockets() if one.state == LISTEN)
+    return tuple(sorted({one.port for one in listeners if f"socket:[{one.inode}]" in own}))
 
 
 def _target(pid: int, name: str) -> str:
@@ -50,4 +32,4 @@ def _target(pid: int, name: str) -> str:
 
 def established(port: int) -> int:
     """Count connections to a local port; the other end on this machine is not one more."""
-    return sum(1 for local, state, _ in _rows() if local == port and state == _ESTABLISHED)
+    return sum(one.port == port and one.state == ESTABLISHED for one in sockets())

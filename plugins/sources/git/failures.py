@@ -10,8 +10,17 @@ _PRIVATE = (
     "{url} was not found, or it is private.",
     "Check the address; for a private repository give the service credentials.",
 )
+_NO_ROOM = "Make room on the disk of the data folder, then deploy again."
 _DOWN = ("{host} does not answer.", "Try again later, or check the host and port.")
 _SEEN: tuple[tuple[str, tuple[str, str]], ...] = (
+    ("no space left on device", ("The disk is full: there is no room for {url}.", _NO_ROOM)),
+    ("disk quota exceeded", ("The quota of the disk is used up by {url}.", _NO_ROOM)),
+    # All that git says when a write fails, as it does on a full disk.
+    ("unable to write file", ("The disk is full: the files of {url} do not fit.", _NO_ROOM)),
+    ("read-only file system", (
+        "The disk can only be read: {url} cannot be fetched.",
+        "Let the platform write into its data folder again, then deploy again.",
+    )),
     ("returned error: 30", (
         "{url} has moved: the host redirects to another address.",
         "Use the present address, perhaps with .git at its end.",

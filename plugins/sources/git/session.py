@@ -7,12 +7,12 @@ import contextlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from helvetia import SourceError
-from helvetia.kernel.commands import run_command
+from helvetia.kernel.commands import kill_owned, run_command
+from helvetia.kernel.locks import file_lock, try_lock
 
 from .access import Access, write_access
 from .addresses import Remote
@@ -20,7 +20,7 @@ from .addresses import Remote
 _POLL_SECONDS = 0.1
 _MIB = 1024 * 1024
 _PREFIX = "work-"
-_LEFTOVER_SECONDS = 24 * 3600
+_LOCK = "lock"
 
 # Read from a file of ours instead of the machine's and the user's own. It also reaches the
 # `git upload-pack` of a local repository, which `-c` and GIT_CONFIG_COUNT do not.
@@ -113,7 +113,7 @@ class GitSession:
             run_command(
                 ["git", *arguments],
                 cwd=self._scratch,
-                owner=f"git:{self._scratch.name}",
+                owner=_owner(self._scratch),
                 log=output,
                 environment=self._environment,
             )
@@ -154,30 +154,37 @@ def too_large(limit_mib: int) -> SourceError:
 async def open_session(
     folder: Path, remote: Remote, access: Access, *, limit_mib: int
 ) -> AsyncIterator[GitSession]:
-    """Make a session in a fresh folder below `folder`, and leave nothing of it."""
+    """Make a session in a fresh folder below `folder`, and leave nothing of it.
+
+    While the session lasts its process holds a lock in the folder.
+    """
     scratch = folder / f"{_PREFIX}{secrets.token_hex(8)}"
-    try:
-        environment = await asyncio.to_thread(_prepare, scratch, remote, access)
-        session = GitSession(scratch, remote, environment)
-        session.limit(limit_mib)
-        yield session
-    finally:
-        # Shielded: a second cancel must not leave a credential on the disk.
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
+    async with file_lock(scratch / _LOCK):
+        try:
+            environment = await asyncio.to_thread(_prepare, scratch, remote, access)
+            session = GitSession(scratch, remote, environment)
+            session.limit(limit_mib)
+            yield session
+        finally:
+            # Shielded: a second cancel must not leave a credential on the disk.
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the folders of sessions that a crash cut off."""
-    before = time.time() - _LEFTOVER_SECONDS
+    """Remove the folders of sessions whose process is dead, after what git still does in them."""
     for scratch in folder.glob(f"{_PREFIX}*"):
-        # Another process may be at work in a younger one.
-        with contextlib.suppress(FileNotFoundError):
-            if scratch.stat().st_mtime < before:
-                shutil.rmtree(scratch, ignore_errors=True)
+        handle = try_lock(scratch / _LOCK)
+        if handle is not None:
+            kill_owned(_owner(scratch))
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(handle)
+
+
+def _owner(scratch: Path) -> str:
+    return f"git:{scratch.name}"
 
 
 def _prepare(scratch: Path, remote: Remote, access: Access) -> dict[str, str]:
-    scratch.mkdir(mode=0o700, parents=True)
     home = scratch / "home"
     home.mkdir()
     text, variables = write_access(scratch, remote, access)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from helvetia import (
@@ -42,6 +42,10 @@ class GitSource(Source):
 
     async def setup(self) -> None:
         """Remove what crashes left behind."""
+        await asyncio.to_thread(remove_leftovers, self._folder)
+
+    async def collect(self, used: Collection[str]) -> None:
+        """Remove what another worker left behind when it was killed; nothing else is kept."""
         await asyncio.to_thread(remove_leftovers, self._folder)
 
     async def check(self) -> Check:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from helvetia import LogSink, SourceError
-from helvetia.kernel.archives import leads_out
+from helvetia.plugins.archives import leads_out
 
 from .failures import explain
 from .session import GitSession, Output, too_large

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from helvetia import Kernel, SettingsSection, Source, hookimpl
+from helvetia import Kernel, Resource, SettingsSection, Source, hookimpl
 
 from .source import UploadSettings, UploadSource, uploads_folder
 
@@ -23,3 +23,11 @@ def helvetia_settings() -> Iterable[SettingsSection]:
 def helvetia_sources(kernel: Kernel) -> Iterable[Source]:
     """Offer the source `upload`."""
     yield UploadSource(kernel)
+
+
+@hookimpl
+def helvetia_resources() -> Iterable[Resource]:
+    """Offer the endpoint that takes uploads."""
+    from .endpoint import resource
+
+    yield resource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -17,16 +18,18 @@ from helvetia import (
     SourceAddress,
     SourceError,
 )
-from helvetia.kernel.archives import unpack
-from helvetia.kernel.uploads import UploadStore
+from helvetia.plugins.archives import unpack
+
+from .store import UploadStore
 
 _SCHEME = "upload:"
 _MIB = 1024 * 1024
 
 
 class UploadSettings(BaseModel):
-    """What an unpacked upload may take."""
+    """What an upload may take."""
 
+    max_archive_mib: int = Field(512, ge=1, description="Largest packed upload in MiB.")
     max_size_mib: int = Field(1024, ge=1, description="Largest size of an unpacked upload in MiB.")
     max_files: int = Field(200_000, ge=1, description="Most files an upload may hold.")
 
@@ -47,7 +50,7 @@ class UploadSource(Source):
 
     async def setup(self) -> None:
         """Remove what cut-off uploads left behind."""
-        await asyncio.to_thread(self._store.remove_leftovers)
+        _ = await asyncio.to_thread(self._store.remove_leftovers)
 
     def claims(self, url: str) -> Detection:
         """Claim what begins with `upload:`."""
@@ -82,6 +85,11 @@ class UploadSource(Source):
             raise SourceError(
                 f"The upload {revision.short} is refused: {error.reason}.", hint=error.hint
             ) from error
+
+    async def collect(self, used: Collection[str]) -> None:
+        """Delete archives that nothing comes from, a day after they came."""
+        digests = {url.removeprefix(_SCHEME) for url in used if url.startswith(_SCHEME)}
+        await asyncio.to_thread(self._store.remove_unused, digests)
 
     def _digest(self, url: str) -> str:
         if not url.startswith(_SCHEME):

@@ -1,0 +1,5 @@
+"""`python -m helvetia.cli`."""
+
+from . import main
+
+main()

@@ -1,5 +1,0 @@
-"""`python -m helvetia.kernel.cli`."""
-
-from . import main
-
-main()

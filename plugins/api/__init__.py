@@ -1,0 +1,24 @@
+"""Plugin `api`: the REST API v1, its WebSocket logs and its OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from helvetia import hookimpl
+
+if TYPE_CHECKING:
+    from helvetia import Resource
+
+helvetia_api = 1
+
+
+@hookimpl
+def helvetia_resources() -> Iterable[Resource]:
+    """Offer the resources of the API."""
+    # The shapes of the API are used by the command line too, which needs no web server.
+    from .resources import RESOURCES
+    from .resources.metrics import make_resource
+
+    yield from RESOURCES
+    yield make_resource()

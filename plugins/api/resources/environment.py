@@ -1,0 +1,51 @@
+"""Environment variables: written here, never read back."""
+
+from __future__ import annotations
+
+from helvetia.kernel import environment
+from helvetia.kernel.errors import Conflict, InvalidInput
+from helvetia.kernel.http.access import Policy
+from helvetia.kernel.http.context import Call
+from helvetia.kernel.http.routing import Resource
+from helvetia.kernel.models import Desired, Service
+from helvetia.plugins.api import inputs, schemas
+from helvetia.plugins.api.pagination import PageQuery, page_of_all
+
+_PATH = "/api/v1/services/{service}/environment"
+resource = Resource("environment")
+
+
+@resource.get(_PATH, policy=Policy.VIEWER, summary="List variables")
+async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[schemas.Variable]:
+    """List the names of a service's variables; values are never given back."""
+    variables = await _variables(service.id, service.environment_version)
+    return page_of_all(query, variables, key=lambda one: one.name)
+
+
+@resource.patch(_PATH, policy=Policy.ADMIN, summary="Change variables", errors=[Conflict])
+async def change(
+    call: Call, service: Service, body: inputs.EnvironmentChange
+) -> schemas.Page[schemas.Variable]:
+    """Set and unset variables, all or nothing, from the next deployment on."""
+    if service.desired is Desired.DELETED:
+        raise Conflict(f"service {service.name} is being deleted")
+    if not body.set and not body.unset:
+        raise InvalidInput("set", "names nothing to change")
+    try:
+        version = await environment.change(
+            service, call.platform.vault, set=body.set, unset=body.unset, actor=call.user.id
+        )
+    except InvalidInput as error:
+        # Named as the caller wrote it.
+        name = error.field.removeprefix("environment.")
+        field = f"set.{name}" if name in body.set else f"unset.{name}"
+        raise InvalidInput(field, error.reason, hint=error.hint) from None
+    return schemas.Page(items=await _variables(service.id, version))
+
+
+async def _variables(service_id: str, version: int) -> list[schemas.Variable]:
+    rows = await environment.current(service_id, version)
+    return [
+        schemas.Variable(name=name, version=row.version, updated_at=row.created_at)
+        for name, row in rows.items()
+    ]

@@ -1,0 +1,353 @@
+"""What goes over the wire: one typed shape per resource, shared by the API and the CLI.
+
+Times are ISO 8601 in UTC. Lists come as pages: `{"items": [...], "next": cursor or null}`.
+Errors are problem details (RFC 9457): `{"type", "title", "status", "code", "detail", "hint",
+"errors": [{"field", "message"}], "request_id"}`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from helvetia.plugins.api.inputs import Body, PrintableText, Ref, ServiceSettings
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class Service(BaseModel):
+    """A service."""
+
+    id: str
+    name: str
+    type: str
+    source: str
+    ref: str | None
+    status: Literal["IDLE", "DEPLOYING", "ACTIVE", "FAILED", "STOPPED"]
+    status_reason: str
+    url: str
+    domains: list[str]
+    release: int | None
+    sha: str
+    message: str
+    deployment_id: str | None = Field(description="the newest deployment")
+    live: int = Field(0, description="how many instances of the release there should be now")
+    settings: ServiceSettings
+    created_at: datetime
+
+
+class NewDeployment(Body):
+    """`POST /api/v1/services/{name}/deployments`; all optional.
+
+    `action`: `deploy` fetches and builds; `restart` runs the present artifact again with the
+    present configuration; `rollback` brings back release number `release` (default: the one
+    before the live one) with the configuration it had.
+    """
+
+    action: Literal["deploy", "restart", "rollback"] = "deploy"
+    ref: Ref | None = None
+    source: str | None = Field(None, min_length=1, max_length=2048)
+    release: int | None = Field(None, ge=1, lt=2**31)
+
+
+class Stage(BaseModel):
+    """One stage of a deployment."""
+
+    name: str
+    provider: str
+    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "SKIPPED"]
+    reason: str
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Receipt(BaseModel):
+    """What the rollover measured, in seconds; counters are None if the router cannot count."""
+
+    probe_seconds: float | None = None
+    activation_seconds: float | None = None
+    drain_seconds: float | None = None
+    requests: int | None = None
+    failed: int | None = None
+
+
+class Deployment(BaseModel):
+    """A deployment."""
+
+    id: str
+    number: int
+    service: str
+    trigger: Literal["push", "manual", "rollback", "redelivery", "preview"]
+    status: Literal["QUEUED", "RUNNING", "LIVE", "FAILED", "CANCELLED", "SUPERSEDED", "ROLLED_BACK"]
+    reason: str
+    reason_code: str
+    failed_stage: str | None
+    failed_provider: str | None
+    source: str
+    ref: str | None
+    sha: str
+    message: str
+    author: str
+    release: int | None
+    url: str
+    stages: list[Stage]
+    receipt: Receipt
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Release(BaseModel):
+    """A release."""
+
+    number: int
+    deployment_id: str
+    sha: str
+    message: str
+    digest: str
+    environment_version: int
+    is_live: bool
+    created_at: datetime
+
+
+class Instance(BaseModel):
+    """One running copy, as observed now."""
+
+    id: str
+    release: int
+    status: str
+    reason: str
+    restarts: int
+    address: str
+    cpu_seconds: float | None
+    memory_bytes: int | None
+
+
+class ServiceDetail(Service):
+    """`GET /api/v1/services/{name}`: with what runs now."""
+
+    instances: list[Instance]
+
+
+class Variable(BaseModel):
+    """An environment variable; its value is never given back."""
+
+    name: str
+    version: int
+    updated_at: datetime
+
+
+class Domain(BaseModel):
+    """A hostname of a service. The first one is its own below the base domain."""
+
+    hostname: str
+    url: str
+    is_default: bool
+
+
+class NewDomain(Body):
+    """`POST /api/v1/services/{name}/domains`."""
+
+    hostname: str = Field(min_length=1, max_length=253)
+
+
+class LogRecord(BaseModel):
+    """One line of a log; `seq` grows by one."""
+
+    seq: int
+    time: float
+    stream: str
+    stage: str
+    text: str
+
+
+class LogPage(BaseModel):
+    """Records after `after`, oldest first; `last` is the seq to go on from.
+
+    `skipped` counts records that were trimmed between `after` and the first record; `ended`
+    says that nothing will follow.
+    """
+
+    records: list[LogRecord]
+    last: int
+    skipped: int = 0
+    ended: bool
+
+
+class PlanRequest(Body):
+    """`POST /api/v1/plans`."""
+
+    source: str = Field(min_length=1, max_length=2048)
+    ref: Ref | None = None
+    type: str = Field("auto", pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    settings: ServiceSettings = ServiceSettings()
+
+
+class Candidate(BaseModel):
+    """A provider that was considered."""
+
+    provider: str
+    score: int
+    reason: str
+
+
+class PlannedStage(BaseModel):
+    """Who would do a stage, and why; `candidates` are the others that were considered."""
+
+    stage: str
+    provider: str
+    plugin: str
+    reason: str
+    candidates: list[Candidate] = []
+
+
+class Plan(BaseModel):
+    """The explained pipeline."""
+
+    source: str
+    sha: str
+    ref: str
+    artifact_kind: str
+    settings: dict[str, str]
+    stages: list[PlannedStage]
+    generated: dict[str, str] = Field(
+        default={}, description="files that the builder would write, by name"
+    )
+
+
+class Freed(BaseModel):
+    """What was given back."""
+
+    freed_bytes: int
+
+
+class Plugin(BaseModel):
+    """An installed plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    status: Literal["active", "disabled", "quarantined"]
+    reason: str
+    hooks: list[str]
+    providers: list[str] = Field(description="`family/name` of each")
+
+
+class ProviderCheck(BaseModel):
+    """Whether a provider is usable here."""
+
+    family: str
+    name: str
+    plugin: str
+    ok: bool
+    reason: str
+
+
+class Job(BaseModel):
+    """A deployment that a worker runs."""
+
+    id: str
+    service: str
+    number: int
+
+
+class Worker(BaseModel):
+    """A worker; `concurrency` is how many deployments it runs at once."""
+
+    name: str
+    host: str
+    version: str
+    status: Literal["alive", "silent"]
+    labels: list[str]
+    concurrency: int
+    running: list[Job]
+    started_at: datetime
+    seen_at: datetime
+
+
+class Waiting(BaseModel):
+    """A deployment that waits; `reason` is there if no worker may take it."""
+
+    id: str
+    service: str
+    number: int
+    labels: list[str] = Field(description="what the service demands of its worker")
+    reason: str
+    created_at: datetime
+
+
+class Queue(BaseModel):
+    """What waits for workers, and how they hear of it; `broker` is "" if there is none."""
+
+    waiting: int
+    running: int
+    broker: str
+    broker_ok: bool
+    broker_reason: str
+    next: list[Waiting]
+
+
+class NewToken(Body):
+    """`POST /api/v1/tokens`."""
+
+    name: PrintableText = Field(min_length=1, max_length=100)
+    expires_in_days: int | None = Field(None, ge=1, le=3650)
+
+
+class Token(BaseModel):
+    """An API token; `token` is there once, in the answer to its making."""
+
+    id: str
+    name: str
+    token: str | None = None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class Upload(BaseModel):
+    """`POST /api/v1/uploads` (body: tar.gz): the source to deploy it from."""
+
+    source: str
+
+
+class Me(BaseModel):
+    """Who is signed in."""
+
+    id: str
+    name: str
+    email: str | None
+    is_operator: bool
+    team: str
+    csrf_token: str | None = None
+
+
+class About(BaseModel):
+    """`GET /api/v1`: this installation."""
+
+    version: str
+    api_version: int
+    installation: str
+    domain: str
+    edge: str
+
+
+class Event(BaseModel):
+    """An entry of the journal."""
+
+    id: str
+    kind: str
+    time: datetime
+    actor: str
+    service_id: str | None
+    deployment_id: str | None
+    data: dict[str, str]

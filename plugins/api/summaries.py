@@ -1,0 +1,81 @@
+"""Services as lists show them: one statement, however many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from helvetia.kernel.database.rows import fetch
+from helvetia.kernel.errors import Conflict
+from helvetia.kernel.platform import Platform
+from helvetia.plugins.api import inputs
+
+from . import schemas
+from .views import url_maker
+
+# A row for each domain of a service, with names as the API has them.
+_ROWS = """
+SELECT s."id", s."name", s."type", s."source_url" AS "source", s."source_ref" AS "ref", s."status",
+  CASE s."desired" WHEN 'deleted' THEN 'it is being deleted' ELSE s."status_reason" END
+    AS "status_reason",
+  CAST(s."settings" AS TEXT) AS "settings", s."created_at", r."number" AS "release",
+  COALESCE(r."sha", '') AS "sha", COALESCE(r."message", '') AS "message", d."hostname",
+  (SELECT "id" FROM "deployment" WHERE "service_id" = s."id" ORDER BY "number" DESC LIMIT 1)
+    AS "deployment_id",
+  (SELECT COUNT(*) FROM "instance" WHERE "service_id" = s."id" AND "status" = 'live') AS "live"
+FROM (SELECT * FROM "service" WHERE {wanted} ORDER BY "name" LIMIT {limit}) s
+LEFT JOIN "release" r ON r."id" = s."live_release_id"
+LEFT JOIN "domain" d ON d."service_id" = s."id"
+ORDER BY s."name", d."hostname"
+"""
+_shown = TypeAdapter(list[schemas.Service])
+
+
+async def page(
+    platform: Platform, team_ids: Collection[str] | None, *, after: str, limit: int
+) -> list[schemas.Service]:
+    """Return services by name, from behind `after` on, of some teams or (None) of all."""
+    if team_ids is None:
+        return await _services(platform, '"name" > ?', after, limit=limit)
+    if not team_ids:
+        return []
+    places = ", ".join("?" for _ in team_ids)
+    wanted = f'"name" > ? AND "team_id" IN ({places})'
+    return await _services(platform, wanted, after, *team_ids, limit=limit)
+
+
+async def summary(platform: Platform, service_id: str) -> schemas.Service:
+    """Return one service as it is now.
+
+    Raises:
+        Conflict: it was deleted this moment.
+    """
+    found = await _services(platform, '"id" = ?', service_id, limit=1)
+    if not found:
+        raise Conflict("the service was deleted meanwhile")
+    return found[0]
+
+
+async def _services(
+    platform: Platform, wanted: str, *values: str, limit: int
+) -> list[schemas.Service]:
+    rows = await fetch(_ROWS.format(wanted=wanted, limit=limit), *values)
+    url = await url_maker(platform)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["id"] not in found:
+            own = f"{row['name']}.{platform.domain}"
+            settings = _settings(row["settings"])
+            found[row["id"]] = row | {"url": url(own), "domains": [own], "settings": settings}
+        if row["hostname"] is not None:
+            found[row["id"]]["domains"].append(row["hostname"])
+    return _shown.validate_python(list(found.values()))
+
+
+@lru_cache(maxsize=1024)
+def _settings(text: str) -> inputs.ServiceSettings:
+    """Read settings, which most services have in common; shown only, never changed."""
+    return inputs.ServiceSettings.model_validate_json(text)

@@ -1,0 +1,259 @@
+"""A container with an engine of its own, which lives as long as somebody holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from aiodocker import DockerError
+from aiodocker.stream import Stream
+
+from helvetia import BuildFailed
+from helvetia.plugins.runtimes.docker.engine import Engine
+
+from .objects import UNTIL, Objects
+
+Output = Callable[[int, bytes], Awaitable[None]]
+_MIB = 2**20
+_CPU_PERIOD = 100_000
+_START_SECONDS = 60
+_CREATE_SECONDS = 60
+# However often it is used again: after this it makes way for a new one.
+_LIFE_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a builder container may use. MiB, cores, processes and threads, seconds."""
+
+    memory_mb: int
+    cpu: float
+    pids: int
+    disk_mb: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """How a builder container is made.
+
+    Attributes:
+        image: id of the image with the engine.
+        volume: name of the volume for the cache; empty for one that ends with the container.
+    """
+
+    service_id: str
+    image: str
+    volume: str
+    limits: Limits
+    registry_mirror: str
+    environment: Mapping[str, str]
+
+
+class Container:
+    """A running builder container.
+
+    Attributes:
+        loaded: what was brought into its engine and need not be brought again.
+    """
+
+    def __init__(
+        self, engine: Engine, container_id: str, *, limits: Limits, buildkit: bool, stream: Stream
+    ) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._stream = stream
+        self._young_until = time.monotonic() + _LIFE_SECONDS
+        self.id = container_id
+        self.buildkit = buildkit
+        self.loaded: set[str] = set()
+
+    @property
+    def young(self) -> bool:
+        """Whether it may be used for one more build."""
+        return time.monotonic() < self._young_until
+
+    async def ended(self) -> None:
+        """Return when it has ended, by itself or by somebody's hand."""
+        while await self._stream.read_out():
+            pass
+
+    async def limit_memory(self, megabytes: int | None = None) -> None:
+        """Give it less memory while it waits; without a number as much as a build has.
+
+        Raises:
+            HelvetiaError: it needs more than that.
+        """
+        size = (megabytes or self._limits.memory_mb) * _MIB
+        async with self._engine.session() as docker:
+            change = {"Memory": size, "MemorySwap": size}
+            await docker._query_json(f"containers/{self.id}/update", method="POST", data=change)
+
+    async def run(self, argv: Sequence[str], output: Output, *, given: bytes = b"") -> int:
+        """Run a program inside, hand its output on as it comes, and return its exit code.
+
+        Args:
+            given: what it reads from standard input, which does not end there.
+        """
+        told = [f"DOCKER_BUILDKIT={int(self.buildkit)}"]
+        async with self._engine.session(None) as docker:
+            inside = await docker.containers.container(self.id).exec(
+                list(argv), environment=told, workdir="/", stdin=bool(given)
+            )
+            async with inside.start() as stream:
+                if given:
+                    await stream.write_in(given)
+                while message := await stream.read_out():
+                    await output(message.stream, message.data)
+            return int((await inside.inspect())["ExitCode"] or 0)
+
+    async def put(self, files: AsyncIterator[bytes]) -> None:
+        """Unpack an archive at the root."""
+        async with self._engine.session(None) as docker:
+            container: Any = docker.containers.container(self.id)
+            await container.put_archive("/", files)
+
+    async def kill(self) -> None:
+        """End it and all in it at once; quiet if it has ended."""
+        async with self._engine.session() as docker:
+            with contextlib.suppress(DockerError):
+                await docker.containers.container(self.id).kill()
+
+    async def is_running(self) -> bool:
+        """Tell whether it still runs."""
+        async with self._engine.session() as docker:
+            try:
+                return bool((await docker.containers.container(self.id).show())["State"]["Running"])
+            except DockerError as error:
+                if error.status != 404:
+                    raise
+                return False
+
+    async def processes(self) -> int:
+        """Return how many processes and threads there are."""
+        parameters = {"stream": 0, "one-shot": 1}
+        async with (
+            self._engine.session() as docker,
+            self._engine.get(docker, f"containers/{self.id}/stats", **parameters) as answer,
+        ):
+            return int((await answer.json())["pids_stats"].get("current", 0))
+
+    async def events(self) -> AsyncIterator[str]:
+        """Yield what happens to the container: `oom`, `die` and others."""
+        filters = json.dumps({"container": [self.id]})
+        async with (
+            self._engine.session(None) as docker,
+            self._engine.get(docker, "events", filters=filters) as answer,
+        ):
+            async for line in answer.content:
+                yield str(json.loads(line).get("Action", ""))
+
+
+@contextlib.asynccontextmanager
+async def running(engine: Engine, objects: Objects, wanted: Wanted) -> AsyncIterator[Container]:
+    """Start a builder container for the body. Nothing is left of it afterwards.
+
+    If this process dies, its connection does, and with it the standard input of the container,
+    which then ends and is removed by the engine.
+
+    Raises:
+        BuildFailed: no engine starts inside.
+    """
+    name = objects.name(f"build-{uuid.uuid4().hex[:12]}")
+    creating = asyncio.create_task(_create(engine, objects, wanted, name))
+    try:
+        container_id = await asyncio.shield(creating)
+        async with engine.session(None) as docker:
+            container = docker.containers.container(container_id)
+            async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
+                await container.start()
+                kind = await _ready(stream)
+                yield Container(
+                    engine,
+                    container_id,
+                    limits=wanted.limits,
+                    buildkit=kind == "buildkit",
+                    stream=stream,
+                )
+    finally:
+        # Shielded: a second cancel must not leave anything behind.
+        await asyncio.shield(_end(creating, objects, name))
+
+
+async def _create(engine: Engine, objects: Objects, wanted: Wanted, name: str) -> str:
+    async with engine.session(_CREATE_SECONDS) as docker:
+        network = await objects.network(docker, name, wanted.service_id)
+        config = _configuration(objects, wanted, network)
+        return str((await docker.containers.create(config, name=name)).id)
+
+
+async def _end(creating: asyncio.Task[str], objects: Objects, name: str) -> None:
+    # What the engine was asked for it makes, also when nobody waits for the answer.
+    await asyncio.gather(creating, return_exceptions=True)
+    await objects.discard(name)
+
+
+def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, Any]:
+    limits = wanted.limits
+    script = resources.files(__package__).joinpath("image/builder.sh").read_text()
+    mount = {"Type": "volume", "Target": "/cache"}
+    if wanted.volume:
+        mount["Source"] = wanted.volume
+    # If a platform dies in a way that the engine does not hear of: when it is surely of no use.
+    until = int(time.time() + _LIFE_SECONDS + limits.seconds + _START_SECONDS)
+    return {
+        "Image": wanted.image,
+        "Entrypoint": ["/bin/sh", "-c", script, "builder"],
+        "Cmd": [str(limits.disk_mb), wanted.registry_mirror],
+        "Hostname": "builder",
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Healthcheck": {"Test": ["NONE"]},
+        "Env": [f"{key}={value}" for key, value in wanted.environment.items()],
+        "Labels": {**objects.labels(service=wanted.service_id), UNTIL: str(until)},
+        "HostConfig": {
+            "Privileged": True,
+            "AutoRemove": True,
+            "NetworkMode": network,
+            "Memory": limits.memory_mb * _MIB,
+            "MemorySwap": limits.memory_mb * _MIB,
+            "CpuPeriod": _CPU_PERIOD,
+            "CpuQuota": int(limits.cpu * _CPU_PERIOD),
+            # Applications come first, when the processors as when the memory are short.
+            "CpuShares": 512,
+            "OomScoreAdj": 500,
+            "PidsLimit": limits.pids,
+            "CgroupnsMode": "private",
+            "IpcMode": "private",
+            "Mounts": [mount],
+            "Tmpfs": {"/run": "size=64m,mode=755"},
+            "LogConfig": {"Type": "none"},
+        },
+    }
+
+
+async def _ready(stream: Stream) -> str:
+    """Wait until the engine inside says that it is ready, and return its kind of builder."""
+    said = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_SECONDS):
+            while message := await stream.read_out():
+                said += message.data
+                if message.stream == 1 and (found := said.partition(b"ready ")[2]).endswith(b"\n"):
+                    return found.decode().strip()
+    words = said.decode("utf-8", "replace").strip().splitlines()
+    raise BuildFailed(
+        f"the engine for the build does not start: {words[-1] if words else 'it says nothing'}",
+        hint="It is started in a privileged container of `image` in section [docker_builder], "
+        "needs the loop devices of the kernel (`modprobe loop`) and more memory than 128 MB.",
+    )

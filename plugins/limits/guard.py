@@ -1,0 +1,98 @@
+"""The guard: every request counts for its client's address, some of them also by their kind."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from limits import RateLimitItem
+
+from helvetia import Guard, Kernel, TooManyRequests, client_address
+from helvetia.plugins.brokers.redis.settings import redis_url
+
+from .counting import Counters
+from .settings import LimitsSettings, read_rate
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NEVER = frozenset({"health"})
+_FROM_HERE_TOO = frozenset({"authentication"})
+_IPV6_NETWORK = 64
+
+
+class RateLimits(Guard):
+    """Counts requests by address; health checks never count.
+
+    The headers follow draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy` says the quota
+    `q` in `w` seconds, `RateLimit` what remains (`r`) and when (`t` seconds) it is whole again.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        settings = kernel.section(LimitsSettings)
+        self._local = settings.local
+        prefix = f"helvetia:{kernel.installation}:limits"
+        self._counters = Counters(redis_url(kernel), prefix=prefix)
+        self._everything = read_rate(settings.requests)
+        self._rates = {
+            "authentication": read_rate(settings.authentication),
+            "websocket": read_rate(settings.websockets),
+            "deploy": read_rate(settings.deploys),
+            "webhook": read_rate(settings.webhooks),
+        }
+
+    async def admit(self, request: web.Request, purpose: str) -> Mapping[str, str]:
+        """Count the request, and turn it away when its address has asked too often."""
+        if purpose in _NEVER:
+            return {}
+        address = _parsed(client_address(request))
+        is_local = address is not None and address.is_loopback
+        if is_local and not self._local and purpose not in _FROM_HERE_TOO:
+            return {}
+        who = _network(address)
+        headers: Mapping[str, str] = {}
+        for name, rate in self._limits(purpose):
+            headers = await self._count(name, rate, who)
+        return headers
+
+    def _limits(self, purpose: str) -> list[tuple[str, RateLimitItem]]:
+        """Return the limits that hold, the most special one last."""
+        # A repository's host delivers for all its users: it must not use up the limit of people.
+        everything = None if purpose == "webhook" else self._everything
+        both = (("requests", everything), (purpose, self._rates.get(purpose)))
+        return [(name, rate) for name, rate in both if rate is not None]
+
+    async def _count(self, name: str, rate: RateLimitItem, who: str) -> Mapping[str, str]:
+        count = await self._counters.hit(rate, name, who)
+        seconds = max(0, math.ceil(count.whole_at - time.time()))
+        headers = {
+            "RateLimit-Policy": f'"{name}";q={rate.amount};w={rate.get_expiry()}',
+            "RateLimit": f'"{name}";r={count.remaining};t={seconds}',
+        }
+        if count.is_over:
+            raise TooManyRequests(
+                f"too many requests of this kind ({name}) from your address: {rate} are allowed",
+                retry_after=max(1, seconds),
+                headers=headers,
+            )
+        return headers
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(address: Address | None) -> str:
+    """Return what counts as one client: an IPv6 host has a whole network to choose from."""
+    if address is None:
+        return "unknown"
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_NETWORK), strict=False))

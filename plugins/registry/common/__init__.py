@@ -1,0 +1,1 @@
+"""What registries share: images in archives, names, progress, settings."""

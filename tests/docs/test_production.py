@@ -1,0 +1,145 @@
+"""compose.yaml and docs/production.md fit the platform: settings, commands, ports, images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helvetia.cli.root import app
+from helvetia.kernel.settings import Settings
+from helvetia.plugins.brokers.redis.settings import checked
+from helvetia.plugins.routers.traefik.settings import TraefikSettings
+
+from .pages import ROOT, MarkdownPage, rows
+from .test_settings_page import FIELDS, SECTIONS, _variable
+
+PAGE = MarkdownPage("docs/production.md")
+TEXT = (ROOT / "compose.yaml").read_text()
+_USED = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}")
+
+
+def _with_defaults(value: Any) -> Any:
+    """Put the defaults in, as compose does: behind the reading of the YAML."""
+    if isinstance(value, dict):
+        return {name: _with_defaults(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_defaults(one) for one in value]
+    if isinstance(value, str):
+        return _USED.sub(lambda found: found[2] or "", value)
+    return value
+
+
+COMPOSE: dict[str, Any] = _with_defaults(yaml.safe_load(TEXT))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS = ("web", "worker")
+VARIABLES = {_variable(section, field) for section, field in FIELDS}
+_OTHER_VARIABLES = {"DATABASE_URL", "REDIS_URL", "HELVETIA_SECRET_KEY", "HELVETIA_HOME"}
+COMMANDS = {command.callback.__name__ for part in app.registered_groups
+            for command in part.typer_instance.registered_commands}  # fmt: skip
+
+
+def _settings(home: Path, environment: dict[str, Any]) -> Settings:
+    settings = Settings(home, {name: str(value) for name, value in environment.items()})
+    for section in SECTIONS[1:]:
+        settings.add_section(section)
+    return settings
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_variables_of_a_container_are_settings(name: str, tmp_path: Path) -> None:
+    environment = SERVICES[name]["environment"]
+    assert set(environment) <= VARIABLES | _OTHER_VARIABLES
+    settings = _settings(tmp_path, environment)
+    assert settings.database_url.startswith("postgres://helvetia:")
+    assert checked(environment["REDIS_URL"])
+    assert SERVICES[name]["command"] in COMMANDS
+
+
+def test_traefik_is_the_one_that_the_workers_expect(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, SERVICES["worker"]["environment"])
+    traefik = SERVICES["traefik"]
+    said = dict(word.removeprefix("--").split("=", 1) for word in traefik["command"])
+    wanted = settings.section(TraefikSettings)
+    assert traefik["image"] == TraefikSettings.model_fields["image"].default
+    assert said[f"entrypoints.{wanted.entry_point}.address"] == settings.kernel.edge
+    assert f"http://{said['entrypoints.traefik.address']}" == wanted.api_url
+    assert said["providers.file.directory"] == wanted.folder
+    mounted = [volume.split(":")[:2] for volume in SERVICES["worker"]["volumes"]]
+    assert ["routes", wanted.folder] in mounted
+    assert f"routes:{wanted.folder}:ro" in traefik["volumes"]
+
+
+def test_disabled_plugins_exist(tmp_path: Path) -> None:
+    from helvetia.kernel.plugins import PluginManager
+
+    settings = _settings(tmp_path, SERVICES["worker"]["environment"])
+    names = {plugin.name for plugin in PluginManager()}
+    assert set(settings.kernel.disabled_plugins.split(",")) <= names
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_is_pinned(name: str) -> None:
+    image, _, tag = SERVICES[name]["image"].partition(":")
+    assert image
+    assert re.match(r"v?\d+\.\d+(\.\d+)?(-|$)", tag), f"{tag!r} is no exact version"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_who_is_waited_for_has_a_health_check(name: str) -> None:
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        assert how == {"condition": "service_healthy"}
+        assert SERVICES[other]["healthcheck"]["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_the_machine_itself_reaches_what_is_not_for_people(name: str) -> None:
+    service = SERVICES[name]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    if service.get("network_mode") == "host":
+        assert "ports" not in service
+    for volume in service.get("volumes", ()):
+        source = volume.split(":")[0]
+        assert source in COMPOSE["volumes"] or source == "/var/run/docker.sock"
+
+
+def test_every_variable_of_the_file_is_explained() -> None:
+    table = rows(PAGE.section("With containers"))[1:]
+    told = {name for row in table for name in re.findall(r"`(\w+)`", row[0])}
+    assert told == {found[1] for found in _USED.finditer(TEXT)}
+    defaults = dict(found.groups() for found in _USED.finditer(TEXT))
+    for row in table:
+        names = re.findall(r"`(\w+)`", row[0])
+        values = re.findall(r"`([^`]*)`", row[1])
+        assert values == [defaults[name] for name in names if defaults[name]], row
+
+
+@pytest.mark.parametrize("text", PAGE.blocks("ini"))
+def test_a_file_of_the_page_names_what_is_there(text: str) -> None:
+    named = set(re.findall(r"\b([A-Z]+_[A-Z_]+)=", text))
+    assert named <= VARIABLES | _OTHER_VARIABLES
+    started = re.findall(r"^ExecStart=\S+/helvetia (\w+)$", text, re.MULTILINE)
+    assert set(started) <= COMMANDS
+    assert started or "[Unit]" not in text
+
+
+def test_the_commands_of_the_page_exist() -> None:
+    told = re.findall(r"(?:bin/| web |^|`)helvetia (?!\.)([a-z]+)", PAGE.text, re.MULTILINE)
+    assert set(told) - {"token", "web", "worker"} <= COMMANDS
+    assert len(told) > 8
+
+
+def test_the_image_of_the_platform_starts_a_command_of_it() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert 'ENTRYPOINT ["helvetia"]' in lines
+    (home,) = re.findall(r"HELVETIA_HOME=(\S+)", "\n".join(lines))
+    assert any(volume == f"home:{home}" for volume in SERVICES["worker"]["volumes"])
+    assert re.match(r"FROM python:\d+\.\d+\.\d+-", next(x for x in lines if x.startswith("FROM")))
+
+
+def test_the_passwords_of_compose_end_in_no_image_and_no_commit() -> None:
+    assert ".env" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert "/.env" in (ROOT / ".gitignore").read_text().splitlines()
