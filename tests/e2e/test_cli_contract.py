@@ -24,7 +24,8 @@ from .harness import HELVETIA, Installation, free_port, until
 from .recording import Recorder
 from .using import EXAMPLES, api, token
 
-pytestmark = pytest.mark.e2e
+# The first test waits for all commands of the module, each of which is a process.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 
 @dataclass(frozen=True)
