@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from helvetia.kernel.errors import HelvetiaError, InvalidInput, NotFound
 from helvetia.plugins.api import inputs, schemas
+from helvetia.plugins.webhooks import shapes as hooks
 
 from .client import Client, part
 
@@ -142,10 +143,38 @@ class Api:
         path, body = f"{service_path(name)}/domains", {"hostname": hostname}
         return _parse(schemas.Domain, await self.client.request("POST", path, body=body))
 
+    async def verify_domain(self, name: str, hostname: str) -> schemas.Domain:
+        """Have the proof of a hostname looked for now."""
+        path = f"{service_path(name)}/domains/{part(hostname)}/verify"
+        return _parse(schemas.Domain, await self.client.request("POST", path))
+
     async def remove_domain(self, name: str, hostname: str) -> None:
         """Take a hostname from a service."""
         path = f"{service_path(name)}/domains/{part(hostname)}"
         await self.client.request("DELETE", path)
+
+    async def webhook(self, name: str) -> hooks.Webhook:
+        """Return the webhook of a service."""
+        return _parse(hooks.Webhook, await self.client.request("GET", _webhook_path(name)))
+
+    async def create_webhook(self, name: str, wanted: hooks.NewWebhook) -> hooks.Webhook:
+        """Make the webhook of a service, or new secrets for it."""
+        body = wanted.model_dump()
+        answer = await self.client.request("POST", _webhook_path(name), body=body)
+        return _parse(hooks.Webhook, answer)
+
+    async def remove_webhook(self, name: str) -> None:
+        """Take the webhook from a service."""
+        await self.client.request("DELETE", _webhook_path(name))
+
+    async def deliveries(self, name: str, *, limit: int) -> list[hooks.Delivery]:
+        """Return the newest deliveries of a service."""
+        return await self._all(f"{service_path(name)}/deliveries", hooks.Delivery, limit=limit)
+
+    async def replay_delivery(self, name: str, id: str) -> hooks.Delivery:
+        """Do again what a delivery asked for."""
+        path = f"{service_path(name)}/deliveries/{part(id)}/replay"
+        return _parse(hooks.Delivery, await self.client.request("POST", path))
 
     async def events(self, name: str, *, limit: int) -> list[schemas.Event]:
         """Return the newest entries of a service's journal."""
@@ -208,6 +237,10 @@ class Api:
 def service_path(name: str) -> str:
     """Return the path of a service below the API."""
     return f"/services/{part(name)}"
+
+
+def _webhook_path(name: str) -> str:
+    return f"{service_path(name)}/webhook"
 
 
 def deployment_path(id: str) -> str:

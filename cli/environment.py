@@ -11,6 +11,8 @@ import typer
 from .running import CHANGE, Json, Service, run
 
 if TYPE_CHECKING:
+    from helvetia.plugins.api import schemas
+
     from .session import Session
 
 app = typer.Typer()
@@ -28,7 +30,8 @@ deployment: `helvetia restart web`, or --restart."""
 _DOMAIN_EXAMPLES = """Examples:
 
   helvetia domains web
-  helvetia domains web add www.example.com
+  helvetia domains web add www.example.com      says how to prove that it is yours
+  helvetia domains web verify www.example.com   looks for the proof now
   helvetia domains web remove www.example.com"""
 
 
@@ -80,36 +83,57 @@ def env(
 def domains(
     service: Service,
     verb: Annotated[
-        str | None, typer.Argument(metavar="add|remove", help="Nothing: list them.")
+        str | None, typer.Argument(metavar="add|verify|remove", help="Nothing: list them.")
     ] = None,
     hostname: Annotated[
-        str | None, typer.Argument(metavar="HOSTNAME", help="What to add or remove.")
+        str | None, typer.Argument(metavar="HOSTNAME", help="What to add, verify or remove.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List, add and remove the hostnames of a service."""
+    """List, add, verify and remove the hostnames of a service."""
     from helvetia.kernel.errors import InvalidInput
 
-    if verb not in (None, "add", "remove"):
-        raise InvalidInput("domains", f"`{verb}` must be `add` or `remove`")
+    if verb not in (None, "add", "verify", "remove"):
+        raise InvalidInput("domains", f"`{verb}` must be `add`, `verify` or `remove`")
     if verb is not None and hostname is None:
         raise InvalidInput("HOSTNAME", f"what to {verb} is missing")
 
-    async def act(session: Session) -> None:
-        if verb == "add" and hostname is not None:
-            added = await session.api.add_domain(service, hostname)
-            session.out.done(f"{service} answers at {added.url}")
-            if session.out.as_json:
-                session.out.json(added)
-        elif verb == "remove" and hostname is not None:
+    async def act(session: Session) -> int:
+        if verb in ("add", "verify") and hostname is not None:
+            ask = session.api.add_domain if verb == "add" else session.api.verify_domain
+            shown = await ask(service, hostname)
+            _tell_domain(session, service, shown)
+            # That it is pending is what `add` is for, and a failure of `verify`.
+            return 1 if verb == "verify" and shown.state == "pending" else 0
+        if verb == "remove" and hostname is not None:
             await session.api.remove_domain(service, hostname)
             session.out.done(f"{service} no longer answers at {hostname}")
             if session.out.as_json:
                 session.out.json({"removed": hostname})
         else:
             await _list_domains(session, service)
+        return 0
 
     run(act, as_json=as_json)
+
+
+def _tell_domain(session: Session, service: str, shown: schemas.Domain) -> None:
+    if session.out.as_json:
+        session.out.json(shown)
+    elif shown.state == "verified":
+        session.out.done(f"{service} answers at {shown.url}")
+    else:
+        why = f": {shown.reason}" if shown.reason else ""
+        session.out.note(f"{shown.hostname} is pending{why}")
+        _tell_proof(session, service, shown)
+
+
+def _tell_proof(session: Session, service: str, shown: schemas.Domain) -> None:
+    if shown.proof is None:
+        return
+    session.out.note(f"  make the DNS record  {shown.proof.record} TXT {shown.proof.value}")
+    session.out.note(f"  or the file          {shown.proof.file} with {shown.proof.content}")
+    session.out.note(f"  then                 helvetia domains {service} verify {shown.hostname}")
 
 
 def _change(
@@ -175,5 +199,9 @@ async def _list_domains(session: Session, service: str) -> None:
     if session.out.as_json:
         session.out.json(found)
         return
-    rows = [[one.hostname, one.url, "own" if one.is_default else "added"] for one in found]
-    session.out.table(["hostname", "url", "kind"], rows)
+    rows = [
+        [one.hostname, one.url, "own" if one.is_default else "added", one.state] for one in found
+    ]
+    session.out.table(["hostname", "url", "kind", "state"], rows)
+    for one in found:
+        _tell_proof(session, service, one)

@@ -34,6 +34,9 @@ def tell(error: Exception, *, as_json: bool) -> int:
 
 def as_helvetia_error(error: Exception) -> HelvetiaError:
     """Return what is told of any error."""
+    from helvetia.kernel.disk import told
+
+    error = told(error)
     if isinstance(error, HelvetiaError):
         return error
     # What typer raises for a wrong command line is in its private modules.

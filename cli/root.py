@@ -19,13 +19,14 @@ from . import (
     serve,
     services,
     tokens,
+    webhooks,
     working,
 )
 from .running import PANELS
 
 _PARTS = (
     serve, deploying, listing, logs, services, caching, environment, plugins, scaffold, tokens,
-    working, doctor,
+    webhooks, working, doctor,
 )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""The kernel: hooks, contracts, pipeline, logs, API and CLI. It knows no Docker, GitHub or HTML."""
+"""The kernel: hooks, contracts, pipeline, HTTP choke point. No Docker, GitHub, HTML or plugin."""

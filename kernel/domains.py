@@ -11,6 +11,8 @@ def default_hostname(service: Service, domain: str) -> str:
 
 
 async def hostnames(service: Service, domain: str) -> tuple[str, ...]:
-    """Return all hostnames of a service, its own below the base domain first."""
-    rows = await Domain.filter(service_id=service.id).order_by("hostname")
+    """Return all hostnames of a service that are routed, its own below the base domain first."""
+    rows = await Domain.filter(service_id=service.id, verified_at__not_isnull=True).order_by(
+        "hostname"
+    )
     return (default_hostname(service, domain), *(row.hostname for row in rows))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,18 +13,45 @@ from tortoise.expressions import Q
 from .models import Lease, utcnow
 
 _CLOCK_SECONDS = 60.0
+_JUMP_SECONDS = 1.0
+
+
+class _Clock:
+    """Notices that the clock of this machine was set."""
+
+    def __init__(self) -> None:
+        self._ahead = self._offset()
+        self._jumped_at = -math.inf
+
+    def has_jumped(self, seconds: float) -> bool:
+        """Tell whether it was set less than so many seconds ago."""
+        ahead = self._offset()
+        if abs(ahead - self._ahead) > _JUMP_SECONDS:
+            self._jumped_at = time.monotonic()
+        self._ahead = ahead
+        return time.monotonic() - self._jumped_at < seconds
+
+    @staticmethod
+    def _offset() -> float:
+        return utcnow().timestamp() - time.monotonic()
+
+
+_clock = _Clock()
 
 
 def lapsed(column: str, seconds: float) -> Q:
     """Match leases whose owner was silent for too long.
 
     One that ends in the far future is of a time when the clock was wrong: whoever is alive
-    renews it by the present clock.
+    renews it by the present clock. After a jump of the clock they get the time to do so.
 
     Args:
         column: when the lease ends.
         seconds: how long such leases last.
     """
+    if _clock.has_jumped(seconds):
+        nobody: dict[str, Any] = {f"{column}__isnull": True}
+        return Q(**nobody)
     now = utcnow()
     far = now + timedelta(seconds=_CLOCK_SECONDS + 2 * seconds)
     matches: list[dict[str, Any]] = [{f"{column}__lt": now}, {f"{column}__gt": far}]

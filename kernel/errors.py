@@ -201,6 +201,13 @@ class StageTimeout(DeploymentError):
     exit_code = ExitCode.BUILD_FAILED
 
 
+class NoStorage(DeploymentError):
+    """A disk takes nothing more, or can only be read; of the platform or of its database."""
+
+    code = "no-storage"
+    status = 507
+
+
 class Vetoed(DeploymentError):
     """A plugin stage refused the deployment."""
 

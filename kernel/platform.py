@@ -13,6 +13,7 @@ from helvetia.logs import LogHub, LogStore
 
 from .contracts.router import Router
 from .database import Database
+from .disk import told
 from .errors import HelvetiaError, NoProvider
 from .hookspecs import ModelApp, SettingsSection
 from .models import Fact, new_id
@@ -140,9 +141,10 @@ def prepare_home(home: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        disk = told(error)
+        hint = disk.hint if isinstance(disk, HelvetiaError) else "set HELVETIA_HOME to one of yours"
         raise HelvetiaError(
-            f"the data folder {home} cannot be written: {error.strerror}",
-            hint="set HELVETIA_HOME to a folder of yours",
+            f"the data folder {home} cannot be written: {error.strerror}", hint=hint
         ) from error
 
 

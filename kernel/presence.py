@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from helvetia.logs import LogWriter
@@ -14,7 +14,7 @@ from helvetia.version import __version__
 from .models import OPEN_STATES, Deployment, Worker, utcnow
 from .pipeline.lease import is_free
 from .platform import Platform
-from .settings import split_labels
+from .settings import KernelSettings, split_labels
 
 _SILENT = timedelta(seconds=20)
 _FORGOTTEN = timedelta(hours=1)
@@ -50,19 +50,17 @@ class Presence:
 
     async def waiting(self) -> list[str]:
         """Return the ids of the deployments that wait and this worker may take, oldest first."""
-        return [
-            row["id"] for row in await self._waiting() if demand(row["settings"]) <= self._labels
-        ]
+        return [row["id"] for row in await self._waiting() if row["demand"] <= self._labels]
 
     async def explain(self) -> None:
         """Say of the deployments that nobody may take what they wait for; by one worker."""
         rows = await self._waiting()
-        if not any(demand(row["settings"]) or row["reason"] for row in rows):
+        if not any(row["demand"] or row["reason"] for row in rows):
             return
-        alive = Worker.filter(seen_at__gt=alive_since())
-        there = [frozenset(split_labels(worker.labels)) for worker in await alive]
+        alive = [worker for worker in await Worker.all() if is_alive(worker)]
+        there = [frozenset(split_labels(worker.labels)) for worker in alive]
         for row in rows:
-            reason = missing(demand(row["settings"]), there)
+            reason = missing(row["demand"], there)
             if reason != row["reason"]:
                 await Deployment.filter(id=row["id"], status=row["status"]).update(reason=reason)
                 if reason:
@@ -72,7 +70,11 @@ class Presence:
         # Of each service one at most waits, and one more if a worker has died.
         free = is_free(self._platform.options.lease_seconds, service="service__")
         rows = Deployment.filter(free, status__in=OPEN_STATES).order_by("created_at")
-        return await rows.values("id", "status", "reason", settings="service__settings")
+        found = await rows.values(
+            "id", "status", "reason", type="service__type", settings="service__settings"
+        )
+        options = self._platform.options
+        return [{**row, "demand": demand(row["type"], row["settings"], options)} for row in found]
 
     async def _log(self, deployment_id: str, text: str) -> None:
         log = await LogWriter.open(
@@ -85,14 +87,17 @@ class Presence:
         await log.close()
 
 
-def alive_since() -> datetime:
-    """Return since when a worker must have been seen; one that is silent is taken for dead."""
-    return utcnow() - _SILENT
+def is_alive(worker: Worker) -> bool:
+    """Tell whether a worker was seen lately; one that is silent is taken for dead.
+
+    One seen in the future was so by a clock that was wrong.
+    """
+    return abs(utcnow() - worker.seen_at) < _SILENT
 
 
-def demand(settings: Mapping[str, Any]) -> Labels:
-    """Return the labels that a service demands of its worker, by its settings."""
-    return frozenset(settings.get("worker_labels") or ())
+def demand(service_type: str, settings: Mapping[str, Any], options: KernelSettings) -> Labels:
+    """Return the labels that a service demands of its worker, by its type and its settings."""
+    return options.labels_for(service_type).union(settings.get("worker_labels") or ())
 
 
 def missing(wanted: Labels, there: Sequence[Labels]) -> str:

@@ -38,6 +38,9 @@ class KernelSettings(BaseModel):
     worker_labels: str = Field(
         "", description="comma-separated, as `build,region=eu`; services may demand them"
     )
+    type_labels: str = Field(
+        "", description="labels that types of services demand of a worker, as `docker=build`"
+    )
     lease_seconds: float = Field(15, ge=2, description="after that a silent worker is dead")
     stage_timeout_seconds: float = Field(900, gt=0, description="limit of one stage")
     provider_timeout_seconds: float = Field(30, gt=0, description="limit of one short plugin call")
@@ -86,6 +89,19 @@ class KernelSettings(BaseModel):
             if not re.fullmatch(LABEL, label):
                 raise ValueError(f"`{label}` must be a word, or `name=word`, in lower case")
         return value
+
+    @field_validator("type_labels")
+    @classmethod
+    def _are_types_with_labels(cls, value: str) -> str:
+        for pair in split_labels(value):
+            if not re.fullmatch(LABEL, pair.partition("=")[2]):
+                raise ValueError(f"`{pair}` must be a type and a label, as `docker=build`")
+        return value
+
+    def labels_for(self, service_type: str) -> frozenset[str]:
+        """Return the labels that every service of a type demands."""
+        pairs = (pair.partition("=") for pair in split_labels(self.type_labels))
+        return frozenset(label for name, _, label in pairs if name == service_type)
 
     @field_validator("domain")
     @classmethod

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from helvetia.kernel.commands import run_command
+from helvetia.kernel.commands import kill_owned, run_command
 from helvetia.kernel.contracts.artifact import DIRECTORY, OCI_IMAGE
 from helvetia.kernel.contracts.base import Detection, LogSink
 from helvetia.kernel.contracts.builder import BuildContext, Builder
@@ -19,6 +20,7 @@ from helvetia.kernel.contracts.runtime import ResourceLimits
 from helvetia.kernel.errors import BuildFailed
 
 from .base import Conformance, Lines, cancel_midway, read_files, refusal, write_files
+from .kernel import TestKernel
 
 Files = Mapping[str, str]
 Answer = Callable[[Path, LogSink], Awaitable[int]]
@@ -30,7 +32,35 @@ SAMPLES: dict[str, Files] = {
     "a Dockerfile": {"Dockerfile": "FROM scratch\nCOPY hello /hello\n", "hello": "hello\n"},
 }
 _HANG = "import subprocess; subprocess.run(['sleep', '30'])"
+_KILLED_AFTER_SECONDS = 0.1
 _FOLDERS = ("checkout", "output", "cache")
+
+
+def _owner(place: Path) -> str:
+    """Return the mark of the programs of a build, so that they are found when it was killed."""
+    return f"build:{place}"
+
+
+@dataclass(frozen=True)
+class _Commands:
+    """Runs the commands of a build, or has `answer` stand in for each; a process is told of it."""
+
+    owner: str
+    log: LogSink
+    answer: Answer | None
+
+    async def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        log: LogSink | None = None,
+    ) -> int:
+        sink = log or self.log
+        if self.answer is not None:
+            return await self.answer(cwd, sink)
+        return await run_command(argv, cwd=cwd, owner=self.owner, log=sink, environment=environment)
 
 
 class BuilderConformance(Conformance):
@@ -150,7 +180,7 @@ class BuilderConformance(Conformance):
             assert refused or not asked, f"a program failed ({asked[0]}), and no BuildFailed"
 
     async def test_cancel(self, ready: Any, project: Files, tmp_path: Path) -> None:
-        """Can be cancelled in the middle: no program of the build goes on."""
+        """Ends soon, cancelled or out of time: no program goes on, and the next build works."""
         begun: list[Path] = []
 
         async def hang(cwd: Path, log: LogSink) -> int:
@@ -162,6 +192,18 @@ class BuilderConformance(Conformance):
         await cancel_midway(ready.build(context))
         whole = await self._context(ready, tmp_path / "cancelled", project)
         assert await ready.build(whole), "it cannot be built afterwards"
+
+    async def test_killed(
+        self, ready: Any, kernel: TestKernel, project: Files, tmp_path: Path
+    ) -> None:
+        """What a build cut off by kill -9 left in its cache does not harm the next one."""
+        place = tmp_path / "killed"
+        context = await self._context(ready, place, project)
+        async with self.killed_platform(ready, kernel, "build", context, until="begun"):
+            await asyncio.sleep(_KILLED_AFTER_SECONDS)  # somewhere in the middle
+        # So does the worker that takes a deployment over.
+        await asyncio.to_thread(kill_owned, _owner(place))
+        assert await ready.build(await self._context(ready, place, project))
 
     async def _context(
         self, builder: Any, place: Path, files: Files, *, answer: Answer | None = None
@@ -175,21 +217,6 @@ class BuilderConformance(Conformance):
             folder.mkdir(parents=True)
         cache.mkdir(exist_ok=True)
         found = await builder.detect(write_files(checkout, files))
-
-        async def run(
-            argv: Sequence[str],
-            *,
-            cwd: Path,
-            environment: Mapping[str, str] | None = None,
-            log: LogSink | None = None,
-        ) -> int:
-            sink = log or lines
-            if answer is not None:
-                return await answer(cwd, sink)
-            owner = "build:conformance"
-            return await run_command(argv, cwd=cwd, owner=owner, log=sink, environment=environment)
-
-        lines = log
         return BuildContext(
             service_id=place.name,
             service_name="hello",
@@ -201,6 +228,6 @@ class BuilderConformance(Conformance):
             environment={},
             limits=ResourceLimits(),
             log=log,
-            run=run,
+            run=_Commands(_owner(place), log, answer),
             kind=builder.produces[-1],
         )

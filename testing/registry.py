@@ -187,10 +187,35 @@ class RegistryConformance(Conformance):
             await ready.delete(_SERVICE, reference.digest)
 
     async def test_cancel(self, ready: Any, make_artifact: MakeArtifact) -> None:
-        """Can be cancelled in the middle: half an artifact is never shown, the next push works."""
+        """Cancelled or out of time, a push shows nothing half, and the next one works."""
+        whole = await self.push(ready, make_artifact("hello"))
+        kept = whole.artifact.folder if whole.artifact.kind == DIRECTORY else None
+        files = read_files(kept) if kept else {}
         for turns in range(3):
+            await ready.delete(_SERVICE, whole.digest)
             await cancel_midway(self.push(ready, make_artifact("hello")), after(turns))
+            shown = list(await ready.list(_SERVICE))
+            assert shown in ([], [whole.digest])
+            assert not (kept and shown) or read_files(kept) == files, "it shows half a push"
             reference = await self.push(ready, make_artifact("hello"))
             assert await ready.exists(reference)
-            assert list(await ready.list(_SERVICE)) == [reference.digest]
-            await ready.delete(_SERVICE, reference.digest)
+            assert list(await ready.list(_SERVICE)) == [whole.digest]
+            assert not kept or read_files(reference.artifact.folder) == files
+
+    async def test_ownership(
+        self, ready: Any, kernel: TestKernel, make_artifact: MakeArtifact, tmp_path: Path
+    ) -> None:
+        """Neither shows nor deletes what another installation keeps, be it the same content."""
+        mine = await self.push(ready, make_artifact("hello"))
+        theirs = self.another(ready, TestKernel(tmp_path / "stranger", kernel.settings))
+        await theirs.setup()
+        try:
+            assert list(await theirs.list(_SERVICE)) == []
+            await theirs.delete(_SERVICE, mine.digest)
+            same = await self.push(theirs, make_artifact("hello"), _OTHER)
+            await theirs.delete(_OTHER, same.digest)
+            assert list(await theirs.list(_OTHER)) == []
+        finally:
+            await theirs.close()
+        assert await ready.exists(mine)
+        assert list(await ready.list(_SERVICE)) == [mine.digest]

@@ -273,7 +273,7 @@ class RouterConformance(Conformance):
         assert list(await ready.routes()) == [old]
 
     async def test_cancel(self, ready: Any, old: Route, new: Route, ask: Ask) -> None:
-        """Cancelled in the middle of a switch, one route is in force and is read back."""
+        """Cancelled or out of time in a switch, one route is in force, which the next replaces."""
         await ready.activate(old)
         for turns in range(4):
             route = replace(new, generation=2 + turns)

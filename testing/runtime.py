@@ -29,7 +29,16 @@ from helvetia.kernel.contracts.runtime import (
 from helvetia.kernel.errors import ReleaseFailed
 
 from . import program
-from .base import Conformance, Lines, cancel_midway, eventually, read_files, write_files
+from .base import (
+    Conformance,
+    Lines,
+    after,
+    cancel_midway,
+    cut_off,
+    eventually,
+    read_files,
+    write_files,
+)
 from .kernel import TestKernel
 
 ROLES = ("web", "stubborn", "chatty", "crash", "fail", "hang", "scribble")
@@ -159,6 +168,18 @@ class RuntimeConformance(Conformance):
         assert (await self._answer(first))["boot"] == before["boot"]
         assert list(await ready.list()) == [first]
         assert lifeline.alive == 1
+
+    async def test_start_cut_off(self, ready: Any, spec: InstanceSpec, lifeline: Lifeline) -> None:
+        """Cancelled or out of time in a start, the next makes one instance that can be ended."""
+        for begun in (*map(after, (1, 4, 12)), lambda: lifeline.alive):
+            await cut_off(ready.start(spec), begun)
+            instance = await ready.start(spec)
+            await self._answer(instance)
+            assert list(await ready.list()) == [instance]
+            await lifeline.until(1, 2)
+            await ready.stop(spec.id, 5)
+            await lifeline.until(0, 2)
+            await ready.remove(spec.id)
 
     async def test_side_by_side(self, ready: Any, spec: InstanceSpec) -> None:
         """Runs two instances of a release side by side, each at an address of its own."""
@@ -336,7 +357,7 @@ class RuntimeConformance(Conformance):
             assert read_files(artifact.folder) == before
 
     async def test_run_cancelled(self, ready: Any, spec: InstanceSpec, lifeline: Lifeline) -> None:
-        """Ends the whole process tree of it when it is cancelled."""
+        """Ends the whole process tree of it when it is cancelled or its time is up."""
         work = ready.run(replace(spec, process="hang"), Lines())
         await cancel_midway(work, lambda: lifeline.alive)
         await lifeline.until(0, 2)

@@ -18,6 +18,7 @@ from helvetia.kernel.contracts.source import Revision, Source, SourceAddress
 from helvetia.kernel.errors import InvalidInput, SourceError
 
 from .base import Conformance, Lines, cancel_midway, read_files, refusal, write_files
+from .kernel import TestKernel
 
 FILES = {
     "index.html": "<h1>Hello</h1>\n",
@@ -26,6 +27,7 @@ FILES = {
 }
 _REFS = ("--upload-pack=touch {}", "x||touch {}", "$(touch {})", "-x", "a\nb", "a\0b", "../../x")
 _URLS = ("ext::sh -c touch% {}", "--upload-pack=touch {}", "$(touch {})", "a\nb", "a\0b", "")
+_KILLED_AFTER_SECONDS = 0.02
 _GIT = {
     "PATH": os.environ.get("PATH", os.defpath),
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -184,13 +186,26 @@ class SourceConformance(Conformance):
         assert not [name for name, data in read_files(folder).items() if secret.encode() in data]
 
     async def test_cancel(self, ready: Any, sample: Sample, tmp_path: Path) -> None:
-        """Can be cancelled in the middle of both verbs: no program goes on, the next try works."""
+        """Ends both verbs soon, cancelled or out of time: no program goes on, the next works."""
         await cancel_midway(ready.resolve(sample.address))
         revision = await ready.resolve(sample.address)
         work = self._checkout(ready, sample.address, revision, tmp_path / "cancelled")
         await cancel_midway(work)
         folder = await self._checkout(ready, sample.address, revision, tmp_path / "again")
         assert set(read_files(folder)) == set(sample.files)
+
+    async def test_killed(
+        self, ready: Any, kernel: TestKernel, sample: Sample, tmp_path: Path
+    ) -> None:
+        """What a checkout cut off by kill -9 left does not harm the next one."""
+        revision = await ready.resolve(sample.address)
+        folder = tmp_path / "killed"
+        folder.mkdir()
+        arguments = sample.address, revision, folder, Lines()
+        async with self.killed_platform(ready, kernel, "checkout", *arguments, until="begun"):
+            await asyncio.sleep(_KILLED_AFTER_SECONDS)  # somewhere in the middle
+        again = await self._checkout(ready, sample.address, revision, tmp_path / "again")
+        assert read_files(again) == encoded(sample.files)
 
     async def _checkout(
         self,

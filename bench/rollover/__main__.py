@@ -20,12 +20,13 @@ from pathlib import Path
 from bench.tables import show
 from tests.docker_engine import running_engine
 from tests.e2e.harness import Installation
+from tests.e2e.killing import PLACES
 
 from . import edge, plain
 from .behaviours import BAD, DROPS, GOOD
 from .docker import boxed
 from .judging import HEADERS, RULES, Verdict
-from .killed import PLACES, Killed
+from .killed import Killed
 
 
 async def plain_mode(platform: Installation, times: int, rate: float) -> list[Verdict]:

@@ -6,20 +6,12 @@ import asyncio
 import contextlib
 import http.client
 
-from helvetia.kernel.pipeline.planning import KERNEL_STAGES
 from tests.e2e.harness import Installation
 from tests.e2e.killing import await_killed
 
 from .behaviours import DROPS
 from .judging import MIXED_SECONDS, Verdict, judge
 from .site import Site
-
-INSIDE = (
-    "claim:after", "fetch:resolved", "fetch:checked-out", "build:built", "push:pushed",
-    "start:row", "start:started", "probe:probed", "activate:generation", "activate:switched",
-    "drain:begun", "remove:stopped", "remove:removed", "finish:before", "finish:after",
-)  # fmt: skip
-PLACES = (*INSIDE, *(f"{name}:{when}" for name in KERNEL_STAGES for when in ("before", "after")))
 
 
 class Killed:

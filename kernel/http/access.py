@@ -4,7 +4,7 @@ Roles in the team that owns a service, each with the rights of the ones above it
 
 * viewer: reads services, deployments, logs, events, and the names of variables.
 * member: creates and changes services; deploys, starts, stops, cancels; plans and uploads.
-* admin: changes variables and domains; deletes services.
+* admin: changes variables, domains and webhooks; deletes services.
 * owner: the same as admin today; owns the team.
 
 An operator of the installation may do everything in every team. What belongs to a team of
@@ -13,6 +13,7 @@ which the caller is no member does not exist for them: 404, never 403.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
+from tortoise.exceptions import OperationalError
 from tortoise.expressions import Q
 
 from helvetia.kernel import secrets
@@ -232,13 +234,16 @@ async def _by_token(authorization: str) -> Caller:
 
 
 async def _note_use(token_id: str, before: datetime | None, now: datetime) -> None:
-    is_noted = before is not None and now - before <= _USED_EVERY
+    # Absolute: a clock that was ahead must not keep it from being noted for as long.
+    is_noted = before is not None and abs(now - before) <= _USED_EVERY
     # Of many requests at once only the first one waits for the write.
     if is_noted or token_id in _being_noted:
         return
     _being_noted.add(token_id)
     try:
-        await Token.filter(id=token_id).update(last_used_at=now)
+        # Where the disk is full, what is only read stays readable.
+        with contextlib.suppress(OperationalError):
+            await Token.filter(id=token_id).update(last_used_at=now)
     finally:
         _being_noted.discard(token_id)
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.web_exceptions import HTTPError
 from pydantic import ValidationError
 
+from helvetia.kernel.disk import told
 from helvetia.kernel.errors import (
     HelvetiaError,
     InvalidInput,
@@ -59,6 +60,7 @@ class NotReady(HelvetiaError):
 
 def to_problem(error: Exception, request_id: str) -> Problem:
     """Describe an error to whoever made the request; what is nobody's business stays out."""
+    error = told(error, path=False)
     if isinstance(error, HelvetiaError):
         errors = []
         if isinstance(error, InvalidInput):
@@ -68,8 +70,8 @@ def to_problem(error: Exception, request_id: str) -> Problem:
         if is_not_json(error):
             return _problem(400, BadRequest.code, "the body is not valid JSON")
         errors = field_problems(error)
-        told = "; ".join(f"{one.field} {one.message}" for one in errors)
-        return _problem(422, InvalidInput.code, told, errors=errors)
+        sentence = "; ".join(f"{one.field} {one.message}" for one in errors)
+        return _problem(422, InvalidInput.code, sentence, errors=errors)
     if isinstance(error, HTTPError):
         code, message = _MESSAGES.get(error.status, ("http-error", error.reason.lower()))
         return _problem(error.status, code, message)
@@ -87,7 +89,7 @@ def respond(request: web.Request, error: Exception) -> web.Response:
     problem = to_problem(error, request_id)
     problem.request_id = request_id
     if problem.status >= 500:
-        is_bug = not isinstance(error, HelvetiaError)
+        is_bug = not isinstance(told(error), HelvetiaError)
         _log.log(
             logging.ERROR if is_bug else logging.WARNING,
             "request %s: %s %s: %s",

@@ -83,15 +83,22 @@ class EnvironmentVariable(Record):
 
 
 class Domain(Record):
-    """A hostname beside the one every service has."""
+    """A hostname beside the one every service has.
+
+    It is routed once it is verified. Several services may claim one name; an index of the
+    migration lets one of them have it.
+    """
 
     service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField(
         "kernel.Service", "domains"
     )
     service_id: str
-    hostname = fields.CharField(max_length=253, unique=True)
+    hostname = fields.CharField(max_length=253)
+    token = fields.CharField(max_length=64, null=True)
+    verified_at: datetime | None = fields.DatetimeField(null=True)
 
     class Meta:
         """Table."""
 
         table = "domain"
+        unique_together = (("service", "hostname"),)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from helvetia.kernel.contracts.artifact import ArtifactReference
-from helvetia.kernel.contracts.base import Detection, LogSink, Provider
+from helvetia.kernel.contracts.base import Detection, LogSink
 from helvetia.kernel.contracts.builder import Builder
 from helvetia.kernel.contracts.pipeline import Stage
 from helvetia.kernel.contracts.registry import Registry
@@ -19,8 +19,6 @@ from helvetia.kernel.errors import NoProvider, PluginError
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.providers import Entry, Family, plugin_call
-
-Kind = TypeVar("Kind", bound=Provider)
 
 KERNEL_STAGES = (
     "fetch", "detect", "build", "push", "start", "probe", "activate", "drain", "retire",

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from tortoise.expressions import Q
 
 from helvetia.kernel import events
+from helvetia.kernel.disk import told
 from helvetia.kernel.errors import DeploymentError, HelvetiaError, StageTimeout
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
@@ -29,7 +30,6 @@ from helvetia.kernel.providers import plugin_call
 
 from . import building, rollover
 from .claiming import claim, give_up, is_switched, prepare
-from .disk import told
 from .instances import at_once, lead_away, remove_instance, revive
 from .lease import LeaseLost
 from .planning import BUILD_STAGES, KERNEL_STAGES, choose_router, stage_order
@@ -309,6 +309,8 @@ class Runner:
         error = task.exception()
         if isinstance(error, LeaseLost):
             raise error
+        if isinstance(error, Exception):
+            error = told(error)
         if error is not None and not isinstance(error, HelvetiaError):
             _log.error("deployment %s", run.deployment.id, exc_info=error)
         if error is None or await is_switched(run.deployment.id):

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from helvetia import hookimpl
+from helvetia import SettingsSection, hookimpl
+
+from .settings import DomainsSettings
 
 if TYPE_CHECKING:
     from helvetia import Resource
 
 helvetia_api = 1
+
+
+@hookimpl
+def helvetia_settings() -> Iterable[SettingsSection]:
+    """The section `[domains]`."""
+    yield SettingsSection(name="domains", schema=DomainsSettings)
 
 
 @hookimpl

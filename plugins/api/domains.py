@@ -1,4 +1,4 @@
-"""What people do to hostnames: parsed, never escaped."""
+"""What people do to hostnames: parsed, never escaped, and proved before they are routed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tortoise.transactions import in_transaction
 from helvetia.kernel import events
 from helvetia.kernel.domains import default_hostname
 from helvetia.kernel.errors import Conflict, InvalidInput, NotFound
-from helvetia.kernel.models import Desired, Domain, Service
+from helvetia.kernel.models import Desired, Domain, Service, utcnow
+from helvetia.plugins.api.proofs import new_token
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -48,8 +49,17 @@ def normalise(hostname: str, *, domain: str) -> str:
     return name
 
 
-async def add(service: Service, hostname: str, *, domain: str, actor: str) -> str:
-    """Give a service one more hostname and return it in normal form.
+async def add(
+    service: Service, hostname: str, *, domain: str, actor: str, is_proved: bool
+) -> Domain:
+    """Give a service one more hostname, in normal form.
+
+    Args:
+        service: who gets it.
+        hostname: as a person typed it.
+        domain: the base domain.
+        actor: who does it.
+        is_proved: whether it is routed at once; else it is pending until `confirm`.
 
     Raises:
         InvalidInput: it is not a hostname that a service may have.
@@ -60,11 +70,54 @@ async def add(service: Service, hostname: str, *, domain: str, actor: str) -> st
         async with in_transaction():
             if not await Service.exists(id=service.id, desired__not=Desired.DELETED):
                 raise Conflict(f"service {service.name} is being deleted")
-            await Domain.create(service_id=service.id, hostname=name)
+            if await Domain.exists(hostname=name, verified_at__not_isnull=True):
+                raise _taken(name)
+            row = await Domain.create(
+                service_id=service.id,
+                hostname=name,
+                token=new_token(),
+                verified_at=utcnow() if is_proved else None,
+            )
             await _record("domain.added", service, actor, name)
     except IntegrityError:
-        raise Conflict(f"the hostname {name} is taken") from None
-    return name
+        raise _taken(name) from None
+    return row
+
+
+async def find(service: Service, hostname: str, *, domain: str) -> Domain:
+    """Return a hostname that was added to a service, pending or verified.
+
+    Raises:
+        NotFound: the service does not have it.
+    """
+    try:
+        name = normalise(hostname, domain=domain)
+    except InvalidInput:
+        raise NotFound(f"service {service.name} has no such hostname") from None
+    row = await Domain.get_or_none(service_id=service.id, hostname=name)
+    if row is None:
+        raise NotFound(f"service {service.name} has no hostname {name}")
+    return row
+
+
+async def confirm(service: Service, row: Domain, *, actor: str) -> None:
+    """Have a hostname routed. Of several services that claim it, the first one gets it.
+
+    Raises:
+        NotFound: it was removed meanwhile.
+        Conflict: another service has it.
+    """
+    now = utcnow()
+    try:
+        async with in_transaction():
+            # The index on verified names decides between two that come here at once.
+            if await Domain.filter(id=row.id, verified_at=None).update(verified_at=now):
+                await _record("domain.verified", service, actor, row.hostname)
+            elif not await Domain.exists(id=row.id):
+                raise NotFound(f"service {service.name} has no hostname {row.hostname}")
+    except IntegrityError:
+        raise _taken(row.hostname) from None
+    row.verified_at = now
 
 
 async def remove(service: Service, hostname: str, *, domain: str, actor: str) -> None:
@@ -85,6 +138,10 @@ async def remove(service: Service, hostname: str, *, domain: str, actor: str) ->
         if not await Domain.filter(service_id=service.id, hostname=name).delete():
             raise NotFound(f"service {service.name} has no hostname {name}")
         await _record("domain.removed", service, actor, name)
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"the hostname {name} is taken")
 
 
 async def _record(kind: str, service: Service, actor: str, hostname: str) -> None:

@@ -36,6 +36,9 @@ _PARAMETERS = {
     "hostname": "hostname of the service",
     "token": "id of a token",
     "provider": "name of an auth provider",
+    "hook": "id of a webhook",
+    "key": "the secret part of a deploy URL",
+    "delivery": "id of a delivery",
 }
 _SECURITY = {
     "token": {"type": "http", "scheme": "bearer", "description": "API token `hv_...`"},

@@ -146,12 +146,28 @@ class Variable(BaseModel):
     updated_at: datetime
 
 
+class DomainProof(BaseModel):
+    """Two ways to show that a hostname is the service's; one of them is enough."""
+
+    record: str = Field(description="name of the DNS TXT record")
+    value: str = Field(description="what the record says")
+    file: str = Field(description="address of the file")
+    content: str = Field(description="what the file says")
+
+
 class Domain(BaseModel):
-    """A hostname of a service. The first one is its own below the base domain."""
+    """A hostname of a service. The first one is its own below the base domain.
+
+    A pending one leads nowhere until it is verified: `proof` is what to do for that, `reason`
+    why the check that was just made did not find it.
+    """
 
     hostname: str
     url: str
     is_default: bool
+    state: Literal["verified", "pending"] = "verified"
+    reason: str = ""
+    proof: DomainProof | None = None
 
 
 class NewDomain(Body):

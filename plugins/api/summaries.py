@@ -28,7 +28,7 @@ SELECT s."id", s."name", s."type", s."source_url" AS "source", s."source_ref" AS
   (SELECT COUNT(*) FROM "instance" WHERE "service_id" = s."id" AND "status" = 'live') AS "live"
 FROM (SELECT * FROM "service" WHERE {wanted} ORDER BY "name" LIMIT {limit}) s
 LEFT JOIN "release" r ON r."id" = s."live_release_id"
-LEFT JOIN "domain" d ON d."service_id" = s."id"
+LEFT JOIN "domain" d ON d."service_id" = s."id" AND d."verified_at" IS NOT NULL
 ORDER BY s."name", d."hostname"
 """
 _shown = TypeAdapter(list[schemas.Service])

@@ -12,6 +12,7 @@ import pytest
 
 from helvetia.cli.doorbell import Doorbell
 from helvetia.kernel.models import Deployment, DeploymentStatus
+from helvetia.kernel.presence import demand
 from helvetia.kernel.rounds import Rounds
 from helvetia.kernel.settings import KernelSettings
 from helvetia.kernel.worker import WORK, Worker
@@ -106,6 +107,29 @@ async def test_a_ring_at_a_worker_without_the_label_reaches_the_one_with_it(
         office.web.ring(deployment.id)
         await until(partial(live, deployment))
     assert {row.worker for row in await Deployment.all()} == {"european"}
+
+
+async def test_only_a_worker_with_the_label_takes_services_of_a_type(office: Office) -> None:
+    by_type = {"type_labels": "procfile=build"}
+    await office.hire("plain", **by_type)
+    await office.hire("builder", worker_labels="build", **by_type)
+    service = await office.world.create(type="procfile")
+    for number in range(3):
+        deployment = await office.world.queue(service, f"v{number}")
+        office.web.ring(deployment.id)
+        await until(partial(live, deployment))
+    assert {row.worker for row in await Deployment.all()} == {"builder"}
+
+
+def test_a_type_and_a_service_demand_together() -> None:
+    options = KernelSettings(type_labels="docker=build, docker=region=eu,auto=build")
+    assert options.labels_for("docker") == {"build", "region=eu"}
+    assert demand("auto", {}, options) == {"build"}
+    assert demand("static", {}, options) == frozenset()
+    assert demand("auto", {"worker_labels": ["gpu"]}, options) == {"build", "gpu"}
+    for wrong in ("docker", "docker=", "docker=Build"):
+        with pytest.raises(ValueError, match="as `docker=build`"):
+            KernelSettings(type_labels=wrong)
 
 
 def test_settings_name_what_a_label_may_be(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The image with an engine for builds, made here because no registry can be reached."""
+"""The images for builds, made here because no registry can be reached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
-RECIPE = Path(__file__).parents[2] / "plugins/builders/docker/image/Dockerfile"
+_BUILDERS = Path(__file__).parents[2] / "plugins/builders"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "helvetia-tests"
 _USELESS = (
     "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/share/info",
@@ -18,14 +18,15 @@ _USELESS = (
 )  # fmt: skip
 
 
-def builder_archive() -> Path:
-    """Return the files of the image, with the packages that the recipe names.
+def builder_archive(builder: str = "docker") -> Path:
+    """Return the files of the image of a builder, with the packages that the recipe names.
 
     It costs about 40 s and is kept from run to run.
     """
-    found = re.search(r"--no-install-recommends (?P<names>.+?) *\\", RECIPE.read_text())
+    recipe = (_BUILDERS / builder / "image/Dockerfile").read_text()
+    found = re.search(r"--no-install-recommends (?P<names>.+?) *\\", recipe)
     assert found, "the recipe names no packages"
-    release = re.search(r"^FROM debian:(?P<name>\w+)", RECIPE.read_text(), re.M)
+    release = re.search(r"^FROM debian:(?P<name>\w+)", recipe, re.M)
     assert release
     key = hashlib.sha256(" ".join([found["names"], release["name"], *_USELESS]).encode())
     archive = _CACHE / f"builder-{key.hexdigest()[:12]}.tar"

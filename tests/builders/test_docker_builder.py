@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from helvetia import OCI_IMAGE, Artifact, BuildContext, BuildFailed
+from helvetia import OCI_IMAGE, Artifact, BuildContext, Builder, BuildFailed
 from helvetia.plugins.builders.docker.builder import DockerBuilder
 from helvetia.plugins.builders.docker.context import packed
 from helvetia.plugins.builders.docker.ignore import Ignored
@@ -266,7 +266,7 @@ async def test_without_buildkit(
 
 
 async def hanging(
-    builder: DockerBuilder, workshop: Workshop, given: Mapping[str, str | bytes]
+    builder: Builder, workshop: Workshop, given: Mapping[str, str | bytes]
 ) -> tuple[asyncio.Task[Artifact], Lines]:
     """Start a build and return when its step `hanging` runs."""
     context, log = workshop.context(environment={"TOKEN": "s3cr3t"})

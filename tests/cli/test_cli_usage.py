@@ -65,7 +65,7 @@ def test_examples_keep_their_lines(run: Run) -> None:
         (["env", "web", "unset", "A=1"], "unset: `A=1` cannot be the name of a variable"),
         (["env", "web", "--from-file", "x"], "--from-file: goes with `set`"),
         (["env", "web", "set", "--from-file", "/no/file"], "--from-file: /no/file: No such file"),
-        (["domains", "web", "set", "x"], "domains: `set` must be `add` or `remove`"),
+        (["domains", "web", "set", "x"], "domains: `set` must be `add`, `verify` or"),
         (["domains", "web", "add"], "HOSTNAME: what to add is missing"),
         (["logs", "web", "--tail", "-1"], "--tail: `-1` is not a number of lines or `all`"),
     ],

@@ -150,6 +150,19 @@ class PassesOverCancel(StaticBuilder):
         return await super().build(context)
 
 
+@caught_by("test_killed")
+class LeavesItsLock(StaticBuilder):
+    async def build(self, context: BuildContext) -> Artifact:
+        lock = context.cache / "lock"
+        try:
+            lock.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise BuildFailed("another build is on its way") from error
+        await asyncio.sleep(0.5)
+        lock.unlink()
+        return await super().build(context)
+
+
 # --- sources --------------------------------------------------------------------------------
 
 
@@ -196,6 +209,16 @@ class TellsThePassword(GitSource):
         await super().checkout(address, revision, folder, log)
 
 
+@caught_by("test_cancel")
+class GoesOnFetching(GitSource):
+    async def checkout(
+        self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink
+    ) -> None:
+        program = await asyncio.create_subprocess_exec("sleep", "20")
+        await super().checkout(address, revision, folder, log)
+        program.kill()
+
+
 @caught_by("test_unknown")
 class UnknownIsKeyError(GitSource):
     async def resolve(self, address: SourceAddress) -> Revision:
@@ -203,6 +226,19 @@ class UnknownIsKeyError(GitSource):
             return await super().resolve(address)
         except SourceError as error:
             raise KeyError(address.ref) from error
+
+
+@caught_by("test_killed")
+class LeavesItsMark(GitSource):
+    async def checkout(
+        self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink
+    ) -> None:
+        mark = self._kernel.home / "busy"
+        if mark.exists():
+            raise SourceError("another checkout is on its way")
+        mark.touch()
+        await super().checkout(address, revision, folder, log)
+        mark.unlink()
 
 
 # --- registries -----------------------------------------------------------------------------
@@ -254,9 +290,21 @@ class ShowsHalfAPush(NaiveRegistry):
     pass
 
 
+@caught_by("test_cancel")
+class ShowsWhatWasCutOff(NaiveRegistry):
+    pass
+
+
 @caught_by("test_hostile")
 class IdsArePaths(NaiveRegistry):
     pass
+
+
+@caught_by("test_ownership")
+class OneFolderForAll(FolderRegistry):
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self._folder = kernel.home.parent / "artifacts"
 
 
 @caught_by("test_keeps")
@@ -276,6 +324,17 @@ class StartsAnew(ProcessRuntime):
     async def start(self, spec: InstanceSpec) -> Instance:
         if await self.find(spec.id):
             await self.stop(spec.id, 0)
+        return await super().start(spec)
+
+
+@caught_by("test_start_cut_off")
+class TriesItFirst(ProcessRuntime):
+    async def start(self, spec: InstanceSpec) -> Instance:
+        if await self.find(spec.id) is None:
+            trial = await super().start(replace(spec, id=f"trial-{uuid.uuid4().hex}"))
+            await asyncio.sleep(1)
+            await self.stop(trial.id, 0)
+            await self.remove(trial.id)
         return await super().start(spec)
 
 
@@ -373,6 +432,11 @@ class SwitchesWithAGap(TraefikRouter):
     async def activate(self, route: Route) -> None:
         await self.retire(route.service_id, route.generation)
         await super().activate(route)
+
+
+@caught_by("test_cancel")
+class LosesTheRoute(SwitchesWithAGap):
+    pass
 
 
 @caught_by("test_hostile")

@@ -9,6 +9,7 @@ from helvetia.kernel.errors import (
     DeploymentError,
     HelvetiaError,
     NoProvider,
+    NoStorage,
     PluginError,
     SourceError,
 )
@@ -43,7 +44,7 @@ def test_every_code_of_an_answer_is_listed() -> None:
         for kind in _all_below(HelvetiaError)
         if _told_by_the_api(kind)
     }
-    told |= {(str(kind.status), f"`{kind.code}`") for kind in (SourceError, PluginError)}
+    told |= {(str(kind.status), f"`{kind.code}`") for kind in (SourceError, PluginError, NoStorage)}
     told |= {("500", "`internal`"), ("405", "`method-not-allowed`")}
     table = [row for row in rows(PAGE.section("Errors")) if row[0].isdecimal()]
     assert {(row[0], row[1]) for row in table} == told

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from .code import import_name, imports, parse, python_files
-from .pages import ROOT
+from .drawing import FOLDERS, PAGE, drawn, folder_graph
+from .pages import ROOT, MarkdownPage, repository_files, rows
 
-FOLDERS = ("kernel", "logs", "masking", "plugins", "web", "cli", "testing")
 MAX_MODULE_LINES = 400
 MAX_KERNEL_CODE_LINES = 6000
 
@@ -55,11 +56,31 @@ def test_no_modules_import_each_other() -> None:
         lazy = _lazy_lines(file)
         needed = {module for module, line in imports(file) if line not in lazy}
         graph[import_name(file)] = needed - {import_name(file)}
+    assert_without_circle(graph)
+
+
+def test_no_folders_import_each_other() -> None:
+    assert_without_circle(folder_graph())
+
+
+def assert_without_circle(graph: dict[str, set[str]]) -> None:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_the_graph_of_the_folders_is_current() -> None:
+    told = f"the imports have changed: run `python -m tests.docs.drawing`, which writes {PAGE}"
+    assert drawn() in MarkdownPage(PAGE).blocks("mermaid"), told
+
+
 def test_the_kernel_is_small() -> None:
     assert sum(map(_code_lines, _files("kernel"))) <= MAX_KERNEL_CODE_LINES
+
+
+def test_the_readme_says_what_each_folder_is() -> None:
+    links = [row[0] for row in rows(MarkdownPage("README.md").section("What is where"))]
+    listed = {folder.split("/")[0] for cell in links for folder in re.findall(r"\(([^)]*)\)", cell)}
+    there = {Path(name).parts[0] for name in repository_files() if "/" in name}
+    assert listed == {name for name in there if not name.startswith(".")}

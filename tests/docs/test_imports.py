@@ -15,6 +15,7 @@ from .code import import_name, imports, parse, python_files
 from .pages import ROOT, MarkdownPage, items, repository_files
 
 PAGE = MarkdownPage("docs/plugins.md")
+_FRONTS = ("plugins/api", "plugins/webhooks")
 LINKS = ("kernel", "logs", "masking", "plugins", "web", "cli", "testing")
 _BELOW = ("helvetia.kernel", "helvetia.logs", "helvetia.masking", "helvetia.version")
 _SHARED = items(PAGE.section("Modules of plugins that other plugins use"))
@@ -83,17 +84,17 @@ def test_logs_and_masking_know_nothing_of_the_rest() -> None:
     ("front", "heading"),
     [
         (False, "Kernel modules that stock plugins use"),
-        (True, "Kernel modules that the API and the dashboard use"),
+        (True, "Kernel modules that the API, the dashboard and the inbox use"),
     ],
 )
 def test_plugins_import_the_listed_kernel_modules_and_no_other(front: bool, heading: str) -> None:
     listed = items(PAGE.section(heading))
     used: set[str] = set()
-    fronts = _imported_by("web") | _imported_by("plugins/api")
+    fronts = {k: v for one in ("web", *_FRONTS) for k, v in _imported_by(one).items()}
     others = {
         module: f"{file.relative_to(ROOT)}:{line}"
         for file in python_files("plugins")
-        if "api" not in file.relative_to(ROOT).parts
+        if not str(file.relative_to(ROOT)).startswith(_FRONTS)
         for module, line in imports(file)
     }
     for module, place in (fronts if front else others).items():

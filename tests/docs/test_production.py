@@ -19,21 +19,26 @@ from .test_settings_page import FIELDS, SECTIONS, _variable
 
 PAGE = MarkdownPage("docs/production.md")
 TEXT = (ROOT / "compose.yaml").read_text()
-_USED = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}")
+_USED = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*|:\+([^}]*))?\}")
 
 
-def _with_defaults(value: Any) -> Any:
-    """Put the defaults in, as compose does: behind the reading of the YAML."""
+def composed(value: Any, **given: str) -> Any:
+    """Put the variables in, as compose does: behind the reading of the YAML."""
+
+    def put(found: re.Match[str]) -> str:
+        name, default, alternative = found.groups()
+        if alternative:
+            return alternative if given.get(name) else ""
+        return given.get(name) or default or ""
+
     if isinstance(value, dict):
-        return {name: _with_defaults(one) for name, one in value.items()}
+        return {name: composed(one, **given) for name, one in value.items()}
     if isinstance(value, list):
-        return [_with_defaults(one) for one in value]
-    if isinstance(value, str):
-        return _USED.sub(lambda found: found[2] or "", value)
-    return value
+        return [composed(one, **given) for one in value]
+    return _USED.sub(put, value) if isinstance(value, str) else value
 
 
-COMPOSE: dict[str, Any] = _with_defaults(yaml.safe_load(TEXT))
+COMPOSE: dict[str, Any] = composed(yaml.safe_load(TEXT))
 SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = ("web", "worker")
 VARIABLES = {_variable(section, field) for section, field in FIELDS}
@@ -68,9 +73,34 @@ def test_traefik_is_the_one_that_the_workers_expect(tmp_path: Path) -> None:
     assert said[f"entrypoints.{wanted.entry_point}.address"] == settings.kernel.edge
     assert f"http://{said['entrypoints.traefik.address']}" == wanted.api_url
     assert said["providers.file.directory"] == wanted.folder
+    assert not wanted.https
+    assert not wanted.resolver
+    assert not wanted.discovery
     mounted = [volume.split(":")[:2] for volume in SERVICES["worker"]["volumes"]]
     assert ["routes", wanted.folder] in mounted
     assert f"routes:{wanted.folder}:ro" in traefik["volumes"]
+
+
+def test_https_is_where_the_workers_lead(tmp_path: Path) -> None:
+    (block,) = (text for text in PAGE.blocks("sh") if "ACME_EMAIL" in text)
+    given = dict(re.findall(r"^(HELVETIA_\w+)=(.*)$", block, re.MULTILINE))
+    services = composed(yaml.safe_load(TEXT), **given)["services"]
+    settings = _settings(tmp_path, services["worker"]["environment"])
+    wanted, traefik = settings.section(TraefikSettings), services["traefik"]
+    said = dict(word.removeprefix("--").split("=", 1) for word in traefik["command"])
+    assert said[f"entrypoints.{wanted.entry_point}.address"] == settings.kernel.edge
+    assert said[f"entrypoints.{wanted.https_entry_point}.address"] == wanted.https == "0.0.0.0:443"
+    assert wanted.redirect
+    resolver = f"certificatesresolvers.{wanted.resolver}.acme"
+    assert said[f"{resolver}.email"] == "ada@example.com"
+    assert said[f"{resolver}.caserver"] == TraefikSettings.model_fields["acme_server"].default
+    assert said[f"{resolver}.httpchallenge.entrypoint"] == wanted.entry_point
+    # What is in no volume is asked for again at each start, and soon refused.
+    assert f"acme:{Path(said[f'{resolver}.storage']).parent}" in traefik["volumes"]
+    environment = services["worker"]["environment"]
+    assert environment == services["web"]["environment"] | {
+        name: environment[name] for name in ("HELVETIA_WORKERS", "HELVETIA_WORKER_LABELS")
+    }
 
 
 def test_disabled_plugins_exist(tmp_path: Path) -> None:
@@ -110,11 +140,11 @@ def test_every_variable_of_the_file_is_explained() -> None:
     table = rows(PAGE.section("With containers"))[1:]
     told = {name for row in table for name in re.findall(r"`(\w+)`", row[0])}
     assert told == {found[1] for found in _USED.finditer(TEXT)}
-    defaults = dict(found.groups() for found in _USED.finditer(TEXT))
+    defaults = {found[1]: found[2] for found in _USED.finditer(TEXT) if found[2]}
     for row in table:
         names = re.findall(r"`(\w+)`", row[0])
         values = re.findall(r"`([^`]*)`", row[1])
-        assert values == [defaults[name] for name in names if defaults[name]], row
+        assert values == [defaults[name] for name in names if name in defaults], row
 
 
 @pytest.mark.parametrize("text", PAGE.blocks("ini"))

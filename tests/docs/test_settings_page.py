@@ -25,6 +25,7 @@ _OTHERS = {
     "domain": "apps.example.com",
     "protocols": "https,ssh",
     "trusted_proxies": "10.0.0.0/8",
+    "type_labels": "docker=build",
     "host": "unix:///run/other.sock",
     "subnets": "10.9.0.0/16",
     "url": "https://registry.example.com",

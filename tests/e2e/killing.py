@@ -16,9 +16,18 @@ from typing import Any
 
 import psutil
 
+from helvetia.kernel.pipeline.planning import KERNEL_STAGES
 from helvetia.plugins.routers.traefik.routefile import RouteFile
 
 from .harness import Installation, Repository, until
+
+# The failpoints that each deployment comes to: within the stages, and at their ends.
+INSIDE = (
+    "claim:after", "fetch:resolved", "fetch:checked-out", "build:built", "push:pushed",
+    "start:row", "start:started", "probe:probed", "activate:generation", "activate:switched",
+    "drain:begun", "remove:stopped", "remove:removed", "finish:before", "finish:after",
+)  # fmt: skip
+PLACES = (*INSIDE, *(f"{name}:{when}" for name in KERNEL_STAGES for when in ("before", "after")))
 
 _APP = """#!/usr/bin/env -S python3 -I -S
 import http.server, os, pathlib, socketserver, sys, time

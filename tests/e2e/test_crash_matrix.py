@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from helvetia.kernel.pipeline.planning import BUILD_STAGES, KERNEL_STAGES
+from helvetia.kernel.pipeline.planning import BUILD_STAGES
 
 from .harness import Cluster, until
 from .killing import (
+    PLACES,
     App,
     Requests,
     await_killed,
@@ -33,25 +34,6 @@ from .killing import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-BOUNDARIES = [f"{stage}:{when}" for stage in KERNEL_STAGES for when in ("before", "after")]
-INSIDE = [
-    "claim:after",
-    "fetch:resolved",
-    "fetch:checked-out",
-    "build:built",
-    "push:pushed",
-    "start:row",
-    "start:started",
-    "probe:probed",
-    "activate:generation",
-    "activate:switched",
-    "drain:begun",
-    "remove:stopped",
-    "remove:removed",
-    "finish:before",
-    "finish:after",
-]
-PLACES = BOUNDARIES + INSIDE
 NAMES = [f"s{number:02}" for number in range(len(PLACES))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -35,6 +36,22 @@ def running(home: Path, **settings: str) -> Iterator[Installation]:
 def ended(platform: Installation, name: str) -> Any:
     newest = platform.deployments(name)[0]
     return newest if newest["status"] not in ("QUEUED", "RUNNING") else None
+
+
+def ask_for(platform: Installation, name: str) -> str:
+    """Ask for a deployment; return its id."""
+    return str(platform.api("POST", f"services/{name}/deployments", {})["id"])
+
+
+def refused(platform: Installation, filler: Path) -> Any:
+    """Ask for a deployment on a disk that is kept full; return the problem if it is refused."""
+    fill(filler)
+    try:
+        ask_for(platform, "web")
+    except AssertionError as error:
+        text = str(error)
+        return json.loads(text[text.index("{") :])
+    return None
 
 
 def big_file(app: App, megabytes: int) -> None:
@@ -85,10 +102,21 @@ def test_the_whole_data_folder_is_full(tmp_path: Path) -> None:
             app.commit("two")
             filler = home / "filler"
             fill(filler)
-            with contextlib.suppress(AssertionError, OSError):
-                platform.api("POST", "services/web/deployments", {})
+            # A few may still fit into what the database has of its log.
+            problem = until("the API refuses", lambda: refused(platform, filler), seconds=60)
+            assert (problem["status"], problem["code"]) == (507, "no-storage")
+            assert problem["title"] == "Insufficient Storage"
+            assert problem["detail"] in (
+                "there is no space left on the disk: the database",
+                "the disk cannot be read or written: the database",
+            )
+            assert problem["hint"].endswith(", then try again")
+            assert str(home) not in str(problem)
+            assert platform.service("web")["name"] == "web"
+            assert platform.process is not None
             requests.await_more(100)
             assert platform.get("web.localhost")[1] == b"one"
+            assert platform.process.poll() is None
             filler.unlink()
             # Without a hand: the one that was asked for ends, and the next one works.
             until("what was asked for ends", lambda: ended(platform, "web"), seconds=60)
@@ -122,16 +150,23 @@ def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str
             fill(filler)
             # A start that needs to write says why it cannot, and does not hurt anything.
             platform.begin_up()
+            assert platform.process is not None
+            starting = platform.process
+
+            def gave_up() -> bool:
+                fill(filler)
+                return starting.poll() is not None
+
+            until("the start gives up", gave_up)
+            assert starting.returncode == 1
+            told = platform.log.read_text()
+            assert "no space left on" in told.lower() or "cannot be read or written" in told
+            assert "then try again" in told
+            assert "Traceback" not in told.partition("then try again")[2]
             requests.await_more(100)
             filler.unlink()
-
-            def is_ready() -> bool:
-                # It may have met the full disk, and end only now.
-                if platform.process is None or platform.process.poll() is not None:
-                    platform.up()
-                return bool(platform.get_control("/readyz") == 200)
-
-            until("it is ready", is_ready, seconds=60)
+            # As a process manager does (docs/production.md): it is started again, no more.
+            platform.up()
             until("the deployment ends", lambda: ended(platform, "web"), seconds=60)
             await_tidy(platform)
         assert platform.deployments("web")[0]["status"] == "LIVE"
@@ -166,6 +201,18 @@ def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
                 assert failed["status"] == "FAILED"
                 assert "the disk can only be read" in failed["reason"]
                 assert "let the platform write there" in failed["reason"]
+                assert failed["reason_code"] == "no-storage"
+            # The process that met it goes on by itself.
+            assert platform.process is not None
+            before = platform.process.pid
+            asked = ask_for(platform, "web")
+            newest = until("the next deployment ends", lambda: ended(platform, "web"))
+            assert (newest["id"], newest["status"]) == (asked, "LIVE")
+            assert (platform.process.pid, platform.process.poll()) == (before, None)
+            assert platform.get("web.localhost")[1] == b"two"
+            await_tidy(platform)
+            app.commit("three")
+            with read_only(home):
                 # A start says so, too, and leaves the services alone.
                 platform.end(signal.SIGKILL)
                 platform.begin_up()
@@ -177,10 +224,10 @@ def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
             await_tidy(platform)
             assert app.deploy_first(platform)["status"] == "LIVE"
             await_tidy(platform)
-        assert platform.get("web.localhost")[1] == b"two"
+        assert platform.get("web.localhost")[1] == b"three"
 
 
 def fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)

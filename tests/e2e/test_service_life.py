@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,17 @@ from .harness import Installation, Repository, until
 from .looking import deploy, running, seconds_between, stage, text, workspaces
 
 pytestmark = pytest.mark.e2e
+
+_RELEASE = """
+import os, pathlib, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                         start_new_session=True)
+told = pathlib.Path(TOLD)
+told.with_suffix(".new").write_text(f"{os.getpid()} {child.pid} {os.getcwd()}")
+told.with_suffix(".new").rename(told)
+time.sleep(600)
+"""
 
 
 def test_cancel_ends_a_running_build(shared: Installation, tmp_path: Path) -> None:
@@ -39,23 +51,73 @@ def test_cancel_ends_a_running_build(shared: Installation, tmp_path: Path) -> No
     assert shared.service("called-off")["instances"] == []
 
 
-def test_of_many_deployments_the_first_and_the_last_run(
+def test_cancel_ends_a_running_release_process(
+    shared: Installation, repository: Repository, tmp_path: Path
+) -> None:
+    """It and its child, in a session of its own, ignore SIGTERM: a migration that hangs."""
+    told = tmp_path / "told"
+    once = _RELEASE.replace("TOLD", repr(str(told)))
+    procfile = "release: python3 once.py\nweb: python3 server.py\n"
+    repository.commit("one", {**apps.server("one"), "Procfile": procfile, "once.py": once})
+    deploying = shared.begin("deploy", str(repository.folder), "--name", "unreleased")
+    until("the release process runs", told.exists)
+    pid, child, folder = told.read_text().split(" ", 2)
+    assert stage(shared, "unreleased") == "release"
+
+    ended = shared.json("cancel", shared.deployments("unreleased")[0]["id"], timeout=15)
+
+    assert ended["status"] == "CANCELLED"
+    asked = next(
+        event["time"]
+        for event in shared.api("GET", "services/unreleased/events")["items"]
+        if event["kind"] == "deployment.cancel-requested"
+    )
+    assert seconds_between(asked, ended["finished_at"]) < 5
+    _, said = deploying.communicate(timeout=15)
+    assert deploying.returncode == 6, said
+    assert running([int(pid), int(child)]) == []
+    assert Path(folder).is_relative_to(shared.home)
+    until("its folder is gone", lambda: not Path(folder).exists())
+    until("the work folder is gone", lambda: not workspaces(shared))
+    service = shared.service("unreleased")
+    assert (service["status"], service["instances"]) == ("IDLE", [])
+
+
+def test_of_ten_pushes_in_a_second_the_first_and_the_last_are_built(
     shared: Installation, tmp_path: Path
 ) -> None:
     site = apps.SlowSite(tmp_path)
-    site.commit("one")
-    first = ("deploy", str(site.repository.folder), "--name", "many", *apps.SlowSite.options)
-    shared.run(*first, "--no-wait")
-    until("the first build has begun", site.builds)
-    for _ in range(9):
-        shared.api("POST", "services/many/deployments", {})
+    site.let_go()
+    site.commit("zero")
+    deploy(shared, site.repository, "many", *apps.SlowSite.options)
+    site.hold()
+    commits = [site.commit(f"push {number}") for number in range(10)]
+
+    def push(sha: str) -> None:
+        shared.api("POST", "services/many/deployments", {"ref": sha})
+
+    push(commits[0])
+    # What has not begun when the next one comes is superseded, the first as any other.
+    until("the first has begun", lambda: shared.deployments("many")[0]["status"] == "RUNNING")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(push, commits[1:9]))
+    push(commits[9])
+    # The gate makes this one moment for the platform, however loaded the machine is.
+    until("the first build has begun", lambda: len(site.builds()) == 2)
     site.let_go()
 
     until("the last one ends", lambda: shared.deployments("many")[0]["status"] == "LIVE")
 
-    statuses = [one["status"] for one in reversed(shared.deployments("many"))]
-    assert statuses == ["LIVE", *["SUPERSEDED"] * 8, "LIVE"]
-    assert len(site.builds()) == 2
+    pushed = list(reversed(shared.deployments("many")))[1:]
+    assert [one["status"] for one in pushed] == ["LIVE", *["SUPERSEDED"] * 8, "LIVE"]
+    assert sorted(one["ref"] for one in pushed[1:9]) == sorted(commits[1:9])
+    assert (pushed[0]["sha"], pushed[9]["sha"]) == (commits[0], commits[9])
+    for number, one in enumerate(pushed[1:9], 3):
+        reason = f"deployment {number + 1} was asked for before this one began"
+        assert (one["number"], one["reason"], one["stages"]) == (number, reason, [])
+    assert len(site.builds()) == 3, "one before, the first and the last"
+    assert shared.service("many")["sha"] == commits[9], "the live revision"
+    assert text(shared, "many") == "push 9"
 
 
 def test_a_service_stopped_while_it_deploys_is_stopped(

@@ -57,9 +57,9 @@ def test_what_is_no_hostname_for_a_service(typed: str) -> None:
 
 async def test_adding_and_removing(world: World) -> None:
     service = await make_service()
-    added = await world.post(PATH, {"hostname": "B.Example.com"})
+    added = await world.post(PATH, {"hostname": "B.Example.com"}, who="operator")
     assert (added.status, added.json["hostname"]) == (201, "b.example.com")
-    await world.post(PATH, {"hostname": "a.example.com"})
+    await world.post(PATH, {"hostname": "a.example.com"}, who="operator")
     listed = (await world.get(PATH)).json["items"]
     assert [(one["hostname"], one["is_default"]) for one in listed] == [
         ("web.localhost", True), ("a.example.com", False), ("b.example.com", False),
@@ -89,9 +89,10 @@ async def test_a_taken_hostname_is_a_conflict_whoever_has_it(world: World) -> No
     await make_service("theirs", team_id=theirs.id)
     await make_service()
     body = {"hostname": "www.example.com"}
-    assert (await world.post("/api/v1/services/theirs/domains", body, who="stranger")).status == 201
+    path = "/api/v1/services/theirs/domains"
+    assert (await world.post(path, body, who="operator")).status == 201
     taken = await world.post(PATH, body)
-    own = await world.post("/api/v1/services/theirs/domains", body, who="stranger")
+    own = await world.post(path, body, who="stranger")
     assert (taken.status, own.status) == (409, 409)
     assert taken.json["detail"] == own.json["detail"]
     assert (await world.call("DELETE", f"{PATH}/www.example.com")).status == 404

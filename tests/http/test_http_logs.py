@@ -86,6 +86,21 @@ async def test_trimmed_records_are_told(world: World, deployment: Deployment) ->
     assert (page["records"][0]["seq"], page["skipped"]) == (11, 8)
 
 
+async def test_no_list_holds_the_text_of_a_log(world: World, deployment: Deployment) -> None:
+    marker = "a line that only the log may show"
+    where = [f"deployment:{deployment.id}", f"service:{deployment.service_id}"]
+    for log in where:
+        record = LogRecord(1, 1.5, "stdout", "build", marker)
+        await world.platform.logs.append(log, [record])
+    for path in ("services", "services/web/deployments", "services/web/events"):
+        answer = await world.get(f"/api/v1/{path}")
+        assert answer.status == 200
+        assert marker.encode() not in answer.raw, path
+    # It is there, though: the look above was no look at an empty log.
+    for path in (f"deployments/{deployment.id}", "services/web"):
+        assert marker.encode() in (await world.get(f"/api/v1/{path}/logs")).raw
+
+
 async def test_following_from_the_beginning_to_the_end(
     world: World, deployment: Deployment
 ) -> None:

@@ -19,7 +19,18 @@ from pydantic import TypeAdapter
 
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.routing import Endpoint, Resource
-from helvetia.kernel.models import Deployment, Desired, Domain, Release, Service, Token
+from helvetia.kernel.models import (
+    Delivery,
+    Deployment,
+    Desired,
+    Domain,
+    Release,
+    Service,
+    Token,
+    utcnow,
+)
+from helvetia.kernel.secrets import digest
+from helvetia.plugins.webhooks.models import Webhook
 from tests.stock import endpoints
 
 
@@ -53,6 +64,7 @@ CASES = {
     "environment_change": Case(200, {"set": {"A": "1"}}),
     "domains_index": Case(200),
     "domains_add": Case(201, {"hostname": "more.example.com"}),
+    "domains_verify": Case(200),
     "domains_remove": Case(204),
     "logs_of_deployment": Case(200),
     "logs_of_service": Case(200),
@@ -74,6 +86,14 @@ CASES = {
     "auth_complete": Case(401),
     "auth_complete_form": Case(401),
     "auth_sign_out": Case(303),
+    "webhooks_take": Case(404),
+    "webhooks_deploy": Case(202),
+    "webhooks_show": Case(200),
+    "webhooks_create": Case(201, {}),
+    "webhooks_remove": Case(204),
+    "webhooks_deliveries": Case(200),
+    "webhooks_delivery": Case(200),
+    "webhooks_replay": Case(201),
     "monitoring_healthz": Case(200),
     "monitoring_readyz": Case(200),
     "monitoring_metrics": Case(200),
@@ -112,6 +132,8 @@ def test_what_is_public_is_known() -> None:
     assert public == {
         "installation_openapi", "monitoring_healthz", "monitoring_readyz",
         "auth_begin", "auth_complete", "auth_complete_form",
+        # Their own proof is the signature, or the secret in the address.
+        "webhooks_take", "webhooks_deploy",
     }  # fmt: skip
 
 
@@ -219,14 +241,28 @@ async def _things() -> dict[str, str]:
     service = await make_service()
     await make_release(service, 1)
     deployment = await make_deployment(service, 2)
-    await Domain.create(service_id=service.id, hostname="www.example.com")
+    await Domain.create(service_id=service.id, hostname="www.example.com", verified_at=utcnow())
     token = await Token.get(user__name="viewer", name="test")
+    await Webhook.all().delete()
+    await Webhook.create(service_id=service.id, secret="", deploy_digest=digest("hvd_key"))
+    delivery = await Delivery.create(
+        source=f"webhook:{service.id}",
+        delivery_key="1",
+        event="ping",
+        headers={"X-GitHub-Event": "ping"},
+        body=b"{}",
+        verdict="ignored",
+        service_id=service.id,
+    )
     return {
         "service": service.name,
         "deployment": deployment.id,
         "hostname": "www.example.com",
         "token": token.id,
         "provider": "form",
+        "hook": "none",
+        "key": "hvd_key",
+        "delivery": delivery.id,
     }
 
 

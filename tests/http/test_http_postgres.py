@@ -10,10 +10,11 @@ import pytest
 from http_support import World, make_release, make_service, open_platform, populate, serve
 from pydantic import TypeAdapter
 from test_http_policies import CASES, ENDPOINTS, LOWEST, call_endpoint
+from test_http_webhooks import Hook, made
 
 from helvetia import Identity
 from helvetia.kernel import accounts
-from helvetia.kernel.models import Domain, Service, Session, User
+from helvetia.kernel.models import Deployment, Domain, Service, Session, User, utcnow
 
 pytestmark = [
     pytest.mark.postgres,
@@ -43,6 +44,15 @@ async def test_every_endpoint_works(world: World) -> None:
         await Service.all().delete()
 
 
+async def test_a_delivery_that_comes_many_times_at_once_counts_once(world: World) -> None:
+    await make_service()
+    hook = Hook(world, await made(world))
+    sent = await asyncio.gather(*(hook.send(key="one") for _ in range(8)))
+    assert sorted(answer.status for answer in sent) == [*[200] * 7, 202]
+    assert len({answer.json["deployment"] for answer in sent}) == 1
+    assert await Deployment.all().count() == 1
+
+
 async def test_what_is_asked_at_once_happens_once(world: World) -> None:
     await make_service()
     headers = {"Idempotency-Key": "k"}
@@ -50,8 +60,8 @@ async def test_what_is_asked_at_once_happens_once(world: World) -> None:
     asked = await asyncio.gather(*(world.post(path, {}, headers=headers) for _ in range(8)))
     assert sorted(answer.status for answer in asked) == [*[200] * 7, 201]
     new = {"name": "new", "source": "x"}
-    made = await asyncio.gather(*(world.post("/api/v1/services", new) for _ in range(5)))
-    assert sorted(answer.status for answer in made) == [201, *[409] * 4]
+    created = await asyncio.gather(*(world.post("/api/v1/services", new) for _ in range(5)))
+    assert sorted(answer.status for answer in created) == [201, *[409] * 4]
     hostname = {"hostname": "www.example.com"}
     path = "/api/v1/services/web/domains"
     added = await asyncio.gather(*(world.post(path, hostname) for _ in range(5)))
@@ -72,7 +82,9 @@ async def test_pages_of_lists(world: World) -> None:
         service = await make_service(f"s-{number}")
         await make_release(service, 1)
         for hostname in reversed(hostnames):
-            await Domain.create(service=service, hostname=f"s{number}{hostname}")
+            await Domain.create(
+                service=service, hostname=f"s{number}{hostname}", verified_at=utcnow()
+            )
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:

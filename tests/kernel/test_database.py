@@ -4,14 +4,18 @@ import asyncio
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tortoise.exceptions import IntegrityError
+from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel.database import Database
 from helvetia.kernel.database.rows import fetch
+from helvetia.kernel.domains import hostnames
 from helvetia.kernel.errors import SettingsError
-from helvetia.kernel.models import Service, Team
+from helvetia.kernel.models import Domain, Service, Team, utcnow
 
 
 async def test_migrating_twice_and_from_two_processes_at_once(database_url: str) -> None:
@@ -167,3 +171,38 @@ async def test_deleting_a_service_takes_its_rows_along(database: Database) -> No
     await StageRun.create(deployment=deployment, position=0, name="fetch")
     await service.delete()
     assert await StageRun.all().count() == 0
+
+
+async def test_hostnames_of_before_they_were_proved_stay_routed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+
+    async def only_to_the_second(config: Any) -> None:
+        await migrate(config=config, target="kernel.0002_workers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("helvetia.kernel.database.connection.migrate", only_to_the_second)
+        await database.migrate()
+    await database.open()
+    team = await Team.create(name="t")
+    services = [await Service.create(team=team, name=name, source_url="x") for name in "ab"]
+    for number, service in enumerate(services):
+        await Service.raw(
+            'INSERT INTO "domain" ("id", "created_at", "service_id", "hostname") VALUES'
+            f" ('{number}', '2026-01-01 00:00:00+00:00', '{service.id}', '{number}.example.com')"
+        )
+    await database.close()
+
+    await database.migrate()
+    await database.open()
+    assert await Service.all().count() == 2
+    for number, service in enumerate(services):
+        assert await hostnames(service, "d") == (f"{service.name}.d", f"{number}.example.com")
+    claim = {"service_id": services[0].id, "hostname": "1.example.com"}
+    pending = await Domain.create(**claim)
+    with pytest.raises(IntegrityError):
+        await Domain.filter(id=pending.id).update(verified_at=utcnow())
+    with pytest.raises(IntegrityError):
+        await Domain.create(**claim)
+    await database.close()

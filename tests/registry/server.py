@@ -80,6 +80,18 @@ class RegistryServer:
             self._process.wait()
             self._process = None
 
+    def collect_garbage(self) -> None:
+        """Do what an operator does now and then, while it does not run."""
+        program = shutil.which("docker-registry")
+        assert program
+        assert self._process is None, "what is pushed meanwhile could be taken for garbage"
+        command = [program, "garbage-collect", "--delete-untagged", "config.yml"]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=30)
+
+    def bytes(self) -> int:
+        """How much it keeps on its disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("data/**/data"))
+
     def log(self) -> str:
         """What it wrote."""
         return (self.folder / "log").read_text("utf-8", "replace")

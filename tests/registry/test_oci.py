@@ -141,6 +141,37 @@ async def test_services_share_layers_and_nothing_else(
     await registry.delete("never-seen", first.digest)
 
 
+async def test_what_is_forgotten_is_gone_after_the_registry_collects_its_garbage(
+    make_registry: MakeRegistry, make_image: MakeImage
+) -> None:
+    with running_registry() as server:
+        registry = make_registry(server.url)
+        # They share a layer, which must stay.
+        old = await registry.push(make_image(ONE, noise(400_000)), SERVICE, Lines())
+        kept_image = make_image(ONE, noise(100_000))
+        kept = await registry.push(kept_image, SERVICE, Lines())
+        await registry.delete(SERVICE, old.digest)
+        before = server.bytes()
+        assert before > 500_000, "deleting alone frees the layers already"
+
+        server.kill()
+        server.collect_garbage()
+        server.start()
+        assert server.bytes() < before - 400_000
+        assert list(await registry.list(SERVICE)) == [kept.digest]
+        assert await registry.exists(kept)
+        assert not await registry.exists(old)
+        name, _, digest = kept.artifact.location.partition("/")[2].partition("@")
+        manifest = json.loads(server.get(f"/v2/{name}/manifests/{digest}"))
+        for part in (manifest["config"], *manifest["layers"]):
+            body = server.get(f"/v2/{name}/blobs/{part['digest']}")
+            assert f"sha256:{hashlib.sha256(body).hexdigest()}" == part["digest"]
+
+        # What the platform remembers of layers that are gone keeps nobody from pushing.
+        again = await registry.push(make_image(ONE, noise(400_000)), SERVICE, Lines())
+        assert await registry.exists(again)
+
+
 async def test_a_lost_layer_is_noticed_and_mended(
     make_registry: MakeRegistry, make_image: MakeImage
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from helvetia.kernel.domains import hostnames
+from helvetia.kernel.domains import default_hostname
 from helvetia.kernel.errors import Conflict
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.models import Service
-from helvetia.plugins.api import domains, schemas
+from helvetia.kernel.models import Domain, Service
+from helvetia.plugins.api import domains, proofs, schemas
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
+from helvetia.plugins.api.settings import DomainsSettings
 from helvetia.plugins.api.views import url_maker
 
 _PATH = "/api/v1/services/{service}/domains"
@@ -19,22 +20,47 @@ resource = Resource("domains")
 @resource.get(_PATH, policy=Policy.VIEWER, summary="List hostnames")
 async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[schemas.Domain]:
     """List the hostnames of a service, its own below the base domain first."""
-    url = await url_maker(call.platform)
-    names = await hostnames(service, call.platform.domain)
-    shown = [
-        schemas.Domain(hostname=name, url=url(name), is_default=place == 0)
-        for place, name in enumerate(names)
-    ]
+    url = (await url_maker(call.platform))(own := default_hostname(service, call.platform.domain))
+    shown = [schemas.Domain(hostname=own, url=url, is_default=True)]
+    for row in await Domain.filter(service_id=service.id).order_by("hostname"):
+        shown.append(await _show(call, row))
     # The key begins with what sorts the default hostname first.
     return page_of_all(query, shown, key=lambda one: f"{not one.is_default:d}{one.hostname}")
 
 
 @resource.post(_PATH, policy=Policy.ADMIN, summary="Add a hostname", status=201, errors=[Conflict])
 async def add(call: Call, service: Service, body: schemas.NewDomain) -> schemas.Domain:
-    """Give a service one more hostname; traffic follows within seconds."""
-    platform = call.platform
-    name = await domains.add(service, body.hostname, domain=platform.domain, actor=call.user.id)
-    return schemas.Domain(hostname=name, url=(await url_maker(platform))(name), is_default=False)
+    """Claim one more hostname: traffic follows within seconds once it is verified.
+
+    What an operator adds is verified at once.
+    """
+    row = await domains.add(
+        service,
+        body.hostname,
+        domain=call.platform.domain,
+        actor=call.user.id,
+        is_proved=_needs_no_proof(call),
+    )
+    return await _show(call, row)
+
+
+@resource.post(
+    f"{_PATH}/{{hostname}}/verify",
+    policy=Policy.ADMIN,
+    summary="Verify a hostname",
+    errors=[Conflict],
+)
+async def verify(call: Call, service: Service, hostname: str) -> schemas.Domain:
+    """Look for the proof of a pending hostname now; `reason` says what is missing."""
+    row = await domains.find(service, hostname, domain=call.platform.domain)
+    reason = ""
+    if row.verified_at is None:
+        if not _needs_no_proof(call):
+            settings = call.platform.section(DomainsSettings)
+            reason = await proofs.why_not(row.hostname, row.token or "", settings)
+        if not reason:
+            await domains.confirm(service, row, actor=call.user.id)
+    return await _show(call, row, reason)
 
 
 @resource.delete(
@@ -48,3 +74,20 @@ async def remove(call: Call, service: Service, hostname: str) -> None:
     """Take a hostname from a service."""
     domain = call.platform.domain
     await domains.remove(service, hostname, domain=domain, actor=call.user.id)
+
+
+def _needs_no_proof(call: Call) -> bool:
+    """Operators own the machine, and with it what it answers to."""
+    return call.user.is_operator or not call.platform.section(DomainsSettings).verify
+
+
+async def _show(call: Call, row: Domain, reason: str = "") -> schemas.Domain:
+    is_pending = row.verified_at is None
+    return schemas.Domain(
+        hostname=row.hostname,
+        url=(await url_maker(call.platform))(row.hostname),
+        is_default=False,
+        state="pending" if is_pending else "verified",
+        reason=reason,
+        proof=proofs.proof_of(row.hostname, row.token or "") if is_pending else None,
+    )

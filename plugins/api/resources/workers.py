@@ -6,7 +6,7 @@ from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
 from helvetia.kernel.models import Deployment, DeploymentStatus, Worker
-from helvetia.kernel.presence import alive_since, demand
+from helvetia.kernel.presence import demand, is_alive
 from helvetia.kernel.settings import split_labels
 from helvetia.plugins.api import schemas
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
@@ -23,13 +23,12 @@ async def index(call: Call, query: PageQuery) -> schemas.Page[schemas.Worker]:
     for row in await rows.select_related("service"):
         job = schemas.Job(id=row.id, service=row.service.name, number=row.number)
         running.setdefault(row.worker, []).append(job)
-    since = alive_since()
     shown = [
         schemas.Worker(
             name=worker.name,
             host=worker.host,
             version=worker.version,
-            status="alive" if worker.seen_at > since else "silent",
+            status="alive" if is_alive(worker) else "silent",
             labels=split_labels(worker.labels),
             concurrency=worker.concurrency,
             running=running.get(worker.name, []),
@@ -46,6 +45,7 @@ async def queue(call: Call) -> schemas.Queue:
     """Show how many deployments wait and run, and the first 100 that wait, oldest first."""
     waiting = Deployment.filter(status=DeploymentStatus.QUEUED)
     rows = await waiting.order_by("created_at").limit(_SHOWN).select_related("service")
+    options = call.platform.options
     brokers = call.platform.providers.brokers
     entry = brokers.preferred()
     check = await brokers.check(entry) if entry else None
@@ -60,7 +60,7 @@ async def queue(call: Call) -> schemas.Queue:
                 id=row.id,
                 service=row.service.name,
                 number=row.number,
-                labels=sorted(demand(row.service.settings)),
+                labels=sorted(demand(row.service.type, row.service.settings, options)),
                 reason=row.reason,
                 created_at=row.created_at,
             )

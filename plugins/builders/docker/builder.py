@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _UNIX = "unix://"
 _DEFAULT = "unix:///var/run/docker.sock"
-_OPTIONS = {
+OPTIONS = {
     "dockerfile": "path of the Dockerfile; by default the one in the context folder",
     "context": "folder whose files the build sees; the whole repository by default",
     "target": "stage of the Dockerfile to build; the last one by default",
@@ -39,7 +39,7 @@ class DockerBuilder(Builder):
     name = "docker"
     service_type = "docker"
     produces = (OCI_IMAGE,)
-    options = _OPTIONS
+    options = OPTIONS
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel

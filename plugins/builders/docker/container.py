@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from aiodocker import DockerError
@@ -41,11 +40,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is peculiar to the containers of a builder.
+
+    Attributes:
+        script: of the first process, which says "ready KIND" when it is.
+        arguments: of the script.
+        host: what it may, as the engine's `HostConfig` has it.
+        hint: what to look at when it does not start.
+    """
+
+    script: str
+    arguments: tuple[str, ...]
+    host: Mapping[str, Any]
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """How a builder container is made.
 
     Attributes:
-        image: id of the image with the engine.
+        image: id of the image to build in.
         volume: name of the volume for the cache; empty for one that ends with the container.
     """
 
@@ -53,7 +69,7 @@ class Wanted:
     image: str
     volume: str
     limits: Limits
-    registry_mirror: str
+    setup: Setup
     environment: Mapping[str, str]
 
 
@@ -174,7 +190,7 @@ async def running(engine: Engine, objects: Objects, wanted: Wanted) -> AsyncIter
             container = docker.containers.container(container_id)
             async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
                 await container.start()
-                kind = await _ready(stream)
+                kind = await _ready(stream, wanted.setup.hint)
                 yield Container(
                     engine,
                     container_id,
@@ -202,7 +218,6 @@ async def _end(creating: asyncio.Task[str], objects: Objects, name: str) -> None
 
 def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, Any]:
     limits = wanted.limits
-    script = resources.files(__package__).joinpath("image/builder.sh").read_text()
     mount = {"Type": "volume", "Target": "/cache"}
     if wanted.volume:
         mount["Source"] = wanted.volume
@@ -210,8 +225,8 @@ def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, 
     until = int(time.time() + _LIFE_SECONDS + limits.seconds + _START_SECONDS)
     return {
         "Image": wanted.image,
-        "Entrypoint": ["/bin/sh", "-c", script, "builder"],
-        "Cmd": [str(limits.disk_mb), wanted.registry_mirror],
+        "Entrypoint": ["/bin/sh", "-c", wanted.setup.script, "builder"],
+        "Cmd": list(wanted.setup.arguments),
         "Hostname": "builder",
         "OpenStdin": True,
         "StdinOnce": True,
@@ -222,7 +237,7 @@ def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, 
         "Env": [f"{key}={value}" for key, value in wanted.environment.items()],
         "Labels": {**objects.labels(service=wanted.service_id), UNTIL: str(until)},
         "HostConfig": {
-            "Privileged": True,
+            **wanted.setup.host,
             "AutoRemove": True,
             "NetworkMode": network,
             "Memory": limits.memory_mb * _MIB,
@@ -242,8 +257,8 @@ def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, 
     }
 
 
-async def _ready(stream: Stream) -> str:
-    """Wait until the engine inside says that it is ready, and return its kind of builder."""
+async def _ready(stream: Stream, hint: str) -> str:
+    """Wait until the first process says that it is ready, and return its kind of builder."""
     said = b""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_START_SECONDS):
@@ -253,7 +268,6 @@ async def _ready(stream: Stream) -> str:
                     return found.decode().strip()
     words = said.decode("utf-8", "replace").strip().splitlines()
     raise BuildFailed(
-        f"the engine for the build does not start: {words[-1] if words else 'it says nothing'}",
-        hint="It is started in a privileged container of `image` in section [docker_builder], "
-        "needs the loop devices of the kernel (`modprobe loop`) and more memory than 128 MB.",
+        f"the builder does not start: {words[-1] if words else 'it says nothing'}",
+        hint=hint,
     )

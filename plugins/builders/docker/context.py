@@ -31,7 +31,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def refuse_large(folder: Path, ignored: Ignored, limit_mb: int) -> None:
+def refuse_large(folder: Path, ignored: Ignored, limit_mb: int, section: str) -> None:
     """Look at the size of all that `packed` would send. Blocks.
 
     Raises:
@@ -42,7 +42,7 @@ def refuse_large(folder: Path, ignored: Ignored, limit_mb: int) -> None:
         raise BuildFailed(
             f"disk limit {limit_mb} MB reached: the files of the build have {size // _MIB} MB",
             hint="Name what the build does not need in `.dockerignore`, or let the operator raise "
-            "`disk_mb` in section [docker_builder].",
+            f"`disk_mb` in section [{section}].",
         )
 
 

@@ -17,17 +17,37 @@ from aiodocker import Docker, DockerError
 from helvetia import BuildFailed, LogSink
 from helvetia.plugins.runtimes.docker.engine import Engine, inspect_image
 
+from .settings import BuildSettings
+
 _TABLE_BYTES = 1024 * 1024
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/")
 
 
 class BuilderImage:
-    """The image with the engine: the operator's, or one that is made once of the recipe here."""
+    """The image to build in: the operator's, or one that is made once of a plugin's recipe.
 
-    def __init__(self, engine: Engine, name: str, labels: Mapping[str, str]) -> None:
+    Args:
+        package: where the recipe is, as `image/Dockerfile`.
+        example: an image that would do.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: BuildSettings,
+        labels: Mapping[str, str],
+        *,
+        package: str,
+        example: str,
+    ) -> None:
         self._engine = engine
-        self._named = name
+        self._named = settings.image
         self._labels = labels
+        self._package = package
+        self._hint = (
+            "Name one that the engine has or can pull as `image` in section "
+            f"[{settings.section}], for instance {example}."
+        )
         self._making = asyncio.Lock()
 
     async def find(self) -> str | None:
@@ -37,7 +57,7 @@ class BuilderImage:
         return str(found["Id"]) if found else None
 
     def _recipe(self) -> tuple[bytes, str]:
-        recipe = resources.files(__package__).joinpath("image/Dockerfile").read_bytes()
+        recipe = resources.files(self._package).joinpath("image/Dockerfile").read_bytes()
         made = f"helvetia/builder:{hashlib.sha256(recipe).hexdigest()[:12]}"
         return recipe, self._named or made
 
@@ -61,8 +81,7 @@ class BuilderImage:
                 except DockerError as error:
                     raise BuildFailed(
                         f"there is no image to build in: {error.message}",
-                        hint="Name one that the engine has or can pull as `image` in section "
-                        "[docker_builder], for instance docker:dind.",
+                        hint=self._hint,
                     ) from error
                 found = await inspect_image(docker, name)
         if found is None:
@@ -111,7 +130,7 @@ def base_images(folder: Path, names: Collection[str]) -> list[BaseImage]:
         except (OSError, tarfile.TarError, KeyError, ValueError, TypeError) as error:
             raise BuildFailed(
                 f"the base image {path.name} cannot be read: {error}",
-                hint="`base_images` in section [docker_builder] is a folder of archives as "
+                hint="The setting `base_images` is a folder of archives as "
                 "`docker save --output NAME.tar IMAGE:TAG` writes them.",
             ) from error
     return list(found.values())

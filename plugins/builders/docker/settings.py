@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, Field
 
 
-class DockerBuilderSettings(BaseModel):
-    """The section `docker_builder`. The engine is that of the section `docker`."""
+class BuildSettings(BaseModel):
+    """What every builder of Dockerfiles has. The engine is that of the section `docker`.
 
-    image: str = Field(
-        "", description="Image with a Docker engine to build in; empty: one is made once"
-    )
+    Attributes:
+        section: the name of the section, for people.
+    """
+
+    section: ClassVar[str]
+
+    image: str = Field("", description="Image to build in; empty: one is made once")
     memory_mb: int = Field(
         2048, ge=128, description="Memory of a build in MiB, or what the service may use if more"
     )
@@ -22,6 +28,21 @@ class DockerBuilderSettings(BaseModel):
     )
     disk_mb: int = Field(
         10240, ge=256, description="Disk of a build in MiB, cache included; also of its files"
+    )
+    seconds: float = Field(840, gt=0, description="Time limit of a build")
+    base_images: str = Field(
+        "", description="Folder of image archives (*.tar) that builds may begin FROM, read first"
+    )
+    registry_mirror: str = Field("", description="URL of a mirror of Docker Hub")
+
+
+class DockerBuilderSettings(BuildSettings):
+    """The section `docker_builder`."""
+
+    section = "docker_builder"
+
+    image: str = Field(
+        "", description="Image with a Docker engine to build in; empty: one is made once"
     )
     cache_mb: int = Field(
         4096, ge=0, description="Layers kept for the next build of a service in MiB; 0: none"
@@ -35,8 +56,3 @@ class DockerBuilderSettings(BaseModel):
     warm_mb: int = Field(
         256, ge=128, description="Memory of an engine that waits in MiB; it ends if it needs more"
     )
-    seconds: float = Field(840, gt=0, description="Time limit of a build")
-    base_images: str = Field(
-        "", description="Folder of image archives (*.tar) that builds may begin FROM, read first"
-    )
-    registry_mirror: str = Field("", description="URL of a mirror of Docker Hub")

@@ -1,4 +1,4 @@
-"""What `docker build` says, folded: a line for each step, and its output indented below."""
+"""What a build says, folded: a line for each step, and its output indented below."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ _LAST_LINES = 5
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _VERTEX = re.compile(r"#(?P<number>\d+) (?P<rest>.*)")
 _NAMED = re.compile(r"\[(?P<place>[^\]]*?\d+/\d+)\] (?P<what>.*)")
-_CLASSIC = re.compile(r"Step (?P<place>\d+/\d+) : (?P<what>.*)")
+# The builder before BuildKit; and buildah, which numbers the stages in front.
+_CLASSIC = re.compile(r"(?:\[\d+/\d+\] )?(?:Step|STEP) (?P<place>\d+/\d+) ?: (?P<what>.*)")
+# buildah ends no line for a program that has not.
+_GLUED_STEP = re.compile(
+    r"(?P<text>.+?)(?P<step>(?:\[\d+/\d+\] )?(?:STEP \d+/\d+: |COMMIT ).*"
+    r"|Getting image source signatures)"
+)
 _TIMED = re.compile(r"\d+\.\d+ ?(?P<text>.*)")
 _GLUED = re.compile(r"(?P<text>.*)#(?P<number>\d+) (?P<rest>(?:DONE \d+\.\d+s|ERROR: .*))")
+_FAILED = ("The command ", "Error: building at STEP ")
 _RECAP = "------"
-_EXIT = re.compile(r"(?:exit code: |returned a non-zero code: )(?P<code>\d+)")
+_EXIT = re.compile(r"(?:exit code: |returned a non-zero code: |exit status )(?P<code>\d+)")
 # What the programs say about their own work.
 _NOISE = re.compile(
     r"sha256:|transferring |extracting |exporting |writing |naming |resolve |unpacking |reading |"
@@ -26,6 +33,9 @@ _NOISE = re.compile(
 )
 _CLASSIC_NOISE = re.compile(
     r" ---> |Removing intermediate container |Sending build context |Successfully |DEPRECATED: |"
+    r"--> |subprocess exited with status |(?:\[\d+/\d+\] )?COMMIT |[0-9a-f]{64}$|"
+    r"Getting image source signatures|Copying (?:blob|config) |Writing manifest to |"
+    r"Storing signatures|"
     r"\s+Install the buildx component|\s+https://docs.docker.com/go/buildx|\s*$"
 )
 _WRAPPING = re.compile(
@@ -64,7 +74,7 @@ class Step:
 
 
 class Steps:
-    """Reads what `docker build` says, of BuildKit or of the builder before it, as it comes."""
+    """Reads what a build says as it comes: BuildKit, the builder before it, or buildah."""
 
     def __init__(self, log: LogSink) -> None:
         self._log = log
@@ -106,7 +116,7 @@ class Steps:
         """Say why the build failed."""
         words = _WRAPPING.sub("", self._words)
         if self.failed is None:
-            return words or "docker build says nothing about the reason"
+            return words or "the builder says nothing about the reason"
         code = _EXIT.search(self.failed.problem)
         if code is None:
             problem = _WRAPPING.sub("", self.failed.problem) or words
@@ -124,13 +134,16 @@ class Steps:
         elif classic := _CLASSIC.match(text):
             self.current = Step(classic["place"], _short(classic["what"]))
             self._waiting.append(self.current)
+        elif not self._vertices and (glued := _glued(text)):
+            self._detail(self.current, glued["text"])
+            self._line(glued["step"].encode(), whole=True)
         elif text == _RECAP:
             self._recap = not self._recap
-        elif text.startswith(" ---> Using cache"):
+        elif text.startswith((" ---> Using cache", "--> Using cache")):
             self._detail(self.current, "from the cache", said=False)
         elif not self._recap and not _CLASSIC_NOISE.match(text):
             self._words = text.strip()
-            if self.current and text.startswith("The command ") and _EXIT.search(text):
+            if self.current and text.startswith(_FAILED) and _EXIT.search(text):
                 self.failed, self.current.problem = self.current, text
             elif self.failed is None:
                 # Of BuildKit these words are about the build as a whole.
@@ -208,6 +221,10 @@ def _step(rest: str) -> Step | None:
     if rest.startswith("["):
         return None
     return None if _NOISE.match(rest) else Step("", _short(rest))
+
+
+def _glued(text: str) -> re.Match[str] | None:
+    return None if _CLASSIC_NOISE.match(text) else _GLUED_STEP.fullmatch(text)
 
 
 def _short(text: str) -> str:

@@ -16,16 +16,17 @@ _LOOK_SECONDS = 0.5
 _LOOKS_AT_LIMIT = 4
 _NEAR = 0.98
 _OOM_SECONDS = 1.0
-_KILLED = re.compile(r"\bkilled\b|exit code: 137|code: 137", re.I)
-_NO_SPACE = "no space left on device"
+_KILLED = re.compile(r"\bkilled\b|exit code: 137|code: 137|exit status 137", re.I)
+# The last one is how a program ends that writes a file which is too large.
+_NO_SPACE = re.compile(r"no space left on device|file too large|exit status 153", re.I)
 _NO_FORK = re.compile(r"can't fork|cannot fork|Resource temporarily unavailable", re.I)
-_RAISE = "Let the operator raise `%s` in section [docker_builder]"
 
 
 class Watch:
     """Watches a builder container while the build runs in it."""
 
-    def __init__(self, container: Container, limits: Limits) -> None:
+    def __init__(self, container: Container, limits: Limits, section: str) -> None:
+        self._raise = f"Let the operator raise `%s` in section [{section}]"
         self._container = container
         self._limits = limits
         self._oom = asyncio.Event()
@@ -54,18 +55,18 @@ class Watch:
         if self._oom.is_set():
             return BuildFailed(
                 f"memory limit {limits.memory_mb} MB reached {where}",
-                hint=f"Let the build use less memory. {_RAISE % 'memory_mb'}, "
+                hint=f"Let the build use less memory. {self._raise % 'memory_mb'}, "
                 "or raise the memory of the service.",
             )
         if self._full >= _LOOKS_AT_LIMIT or ((self._full or not died) and _NO_FORK.search(said)):
             return BuildFailed(
                 f"process limit {limits.pids} reached {where}",
-                hint=f"Let the build start fewer processes at once. {_RAISE % 'pids'}.",
+                hint=f"Let the build start fewer processes at once. {self._raise % 'pids'}.",
             )
-        if _NO_SPACE in said.lower():
+        if _NO_SPACE.search(said):
             return BuildFailed(
                 f"disk limit {limits.disk_mb} MB reached {where}",
-                hint=f"Let the build write less. {_RAISE % 'disk_mb'}.",
+                hint=f"Let the build write less. {self._raise % 'disk_mb'}.",
             )
         if died:
             return BuildFailed(f"the builder ended {where}", hint="Deploy again.")

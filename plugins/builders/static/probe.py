@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 _BEFORE = set(sys.modules)
-_REQUEST = "GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n\r\n"
 _HEADERS = ("Accept-Encoding: gzip", "Range: bytes=0-2", "If-None-Match: *", "If-Match: *")
 
 

@@ -1,0 +1,32 @@
+# One build, and a look each second at what it has on the disk.
+#
+# $1: bytes of the archive with secrets that comes on standard input. $2: MiB of disk.
+# The rest: arguments for `buildah build`.
+# Standard output: the image as an archive. Standard error: what buildah says.
+# Exit code: 4: the image cannot be read. 5: the disk is full.
+set -eu
+bytes=$1 limit=$2
+shift 2
+secrets=/run/build-secrets
+
+if [ "$bytes" -gt 0 ]; then
+    mkdir -m 700 "$secrets"
+    head -c "$bytes" | tar -x -C "$secrets" -f -
+fi
+full() {
+    kill -9 -1 || : # all but this shell and the first process
+    echo 'Error: no space left on device' >&2
+    exit 5
+}
+trap full USR1
+while sleep 1; do
+    used=$(du -sm /cache 2> /dev/null) || :
+    [ "${used%%[!0-9]*}" -le "$limit" ] || kill -USR1 $$
+done > /dev/null 2>&1 < /dev/null &
+look=$!
+buildah bud --format=docker --layers=false --tag=helvetia/build "$@" >&2 < /dev/null &
+wait $! || { kill -9 "$look"; exit 1; }
+buildah push --quiet helvetia/build docker-archive:/cache/image.tar:helvetia/build:latest >&2 &
+wait $! || { kill -9 "$look"; exit 4; }
+kill -9 "$look"
+cat /cache/image.tar

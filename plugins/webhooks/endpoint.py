@@ -1,0 +1,104 @@
+"""Where Git hosts and scripts knock."""
+
+from __future__ import annotations
+
+from helvetia import Call, Policy, Reply, Resource, Unauthenticated
+from helvetia.kernel import secrets
+from helvetia.kernel.errors import Conflict, NotFound, TooLarge
+from helvetia.kernel.http.bodies import BODY_SECONDS, reading, refuse_encoding
+from helvetia.kernel.http.problems import BadRequest
+from helvetia.kernel.models import Service, Trigger
+from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue
+
+from . import forges, inbox, shapes
+from .models import Webhook
+
+# GitHub sends no more than this.
+MAX_BYTES = 25 * 2**20
+_CHUNK_BYTES = 256 * 1024
+resource = Resource("webhooks")
+
+
+class NotSigned(Unauthenticated):
+    """A delivery that cannot be believed."""
+
+
+@resource.post(
+    "/webhooks/{hook}",
+    policy=Policy.PUBLIC,
+    summary="Take a webhook",
+    status=202,
+    also={200: "It was sent before; what was done then"},
+    body_media="application/json",
+    errors=[BadRequest, NotFound, NotSigned, TooLarge],
+    purpose="webhook",
+)
+async def take(call: Call, hook: str) -> Reply[shapes.Receipt]:
+    """Keep a delivery of a Git host and do what it asks for; answered once it is committed.
+
+    Signed with the hook's secret: `X-Hub-Signature-256` (GitHub, Gitea, Forgejo, anybody),
+    `X-Gitea-Signature`, or `X-Gitlab-Token`. A push without the name of an event is one.
+    """
+    request = call.request
+    refuse_encoding(request)
+    found = await Webhook.get_or_none(id=hook) if hook.isalnum() and hook.isascii() else None
+    if found is None:
+        raise NotFound("there is no such hook")
+    body = await _body(call)
+    secret = call.platform.vault.decrypt(found.secret, place=place(found.service_id))
+    if reason := forges.unsigned(request.headers, body, secret):
+        await inbox.refuse(found.service_id, request.headers, reason)
+        raise NotSigned(reason, hint="give the Git host the secret of this hook")
+    delivery, is_new = await inbox.receive(found, request.headers, body)
+    if is_new and delivery.deployment_id:
+        await call.context.ring(delivery.deployment_id)
+    receipt = shapes.Receipt.model_validate(
+        {
+            "delivery": delivery.id,
+            "verdict": delivery.verdict,
+            "reason": delivery.reason,
+            "deployment": delivery.deployment_id,
+            "is_new": is_new,
+        }
+    )
+    return Reply(value=receipt, status=202 if is_new else 200)
+
+
+@resource.post(
+    "/deploy-hooks/{key}",
+    policy=Policy.PUBLIC,
+    summary="Deploy by a secret URL",
+    status=202,
+    errors=[Conflict, NotFound],
+    purpose="webhook",
+)
+async def deploy(call: Call, key: str, query: shapes.DeployQuery) -> shapes.Deployed:
+    """Deploy the service of the URL, as a script does that cannot sign; `ref` is what of it."""
+    found = await Webhook.get_or_none(deploy_digest=secrets.digest(key)) if key.isascii() else None
+    service = await Service.get_or_none(id=found.service_id) if found else None
+    if service is None:
+        raise NotFound("there is no such hook")
+    request = DeploymentRequest(trigger=Trigger.PUSH, ref=query.ref)
+    deployment, _ = await enqueue(service, request)
+    await call.context.ring(deployment.id)
+    return shapes.Deployed(deployment=deployment.id, number=deployment.number)
+
+
+def place(service_id: str) -> str:
+    """Return the place that a secret is bound to."""
+    return f"webhook:{service_id}"
+
+
+async def _body(call: Call) -> bytes:
+    """Read a body of any size that Git hosts send.
+
+    Raises:
+        TooLarge: it is larger than that.
+    """
+    body = bytearray()
+    async with reading(BODY_SECONDS):
+        while chunk := await call.request.content.read(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise TooLarge(f"a delivery has at most {MAX_BYTES // 2**20} MiB")
+    return bytes(body)

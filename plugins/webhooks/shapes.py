@@ -1,0 +1,77 @@
+"""What goes over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from helvetia.plugins.api.inputs import Body, PrintableText, Ref
+
+_Glob = Annotated[
+    PrintableText, StringConstraints(min_length=1, max_length=255, pattern=r"^!?[^!]")
+]
+
+
+class NewWebhook(Body):
+    """`POST /api/v1/services/{service}/webhook`."""
+
+    paths: list[_Glob] = Field(
+        [],
+        max_length=32,
+        description="only pushes that change files in these folders or globs are deployed; "
+        "`*` also goes over `/`, and `!` before one takes files out again",
+    )
+
+
+class Webhook(BaseModel):
+    """The hook of a service; both secrets are shown once, when they are made."""
+
+    url: str = Field(description="for the Git host: content type JSON or form, event push")
+    paths: list[str]
+    created_at: datetime
+    secret: str | None = Field(None, description="with which the Git host signs")
+    deploy_url: str | None = Field(None, description="a POST to it deploys; whoever has it may")
+
+
+class Delivery(BaseModel):
+    """One delivery, and what was done about it."""
+
+    id: str
+    event: str
+    verdict: Literal["deployed", "ignored", "refused"]
+    reason: str
+    deployment_id: str | None
+    replay_of: str | None
+    created_at: datetime
+
+
+class DeliveryDetail(Delivery):
+    """The same, with what came."""
+
+    headers: dict[str, str]
+    body: str = Field(description="as it came; bytes that are no UTF-8 are replaced")
+
+
+class Receipt(BaseModel):
+    """What the Git host is told."""
+
+    delivery: str
+    verdict: Literal["deployed", "ignored", "refused"]
+    reason: str
+    deployment: str | None
+    is_new: bool = Field(description="false: it was sent before, and nothing was done again")
+
+
+class DeployQuery(Body):
+    """`POST /deploy-hooks/{key}`."""
+
+    ref: Ref | None = None
+
+
+class Deployed(BaseModel):
+    """What was begun."""
+
+    deployment: str
+    number: int
