@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from bench.tables import show
+from bench.tables import Target, judge, show
 from helvetia.kernel import accounts
 from helvetia.kernel.http.app import make_app, make_runner
 from helvetia.kernel.platform import Platform
@@ -88,7 +89,7 @@ async def bare() -> web.AppRunner:
     return runner
 
 
-async def main() -> None:
+async def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Settings(Path(folder), {}))
         await platform.open()
@@ -117,6 +118,8 @@ async def main() -> None:
         for number in range(999):
             await create(f"s{number}")
         loads.append(("services, 1,000 (page of 50)", await measure(listing, headers)))
+        whole = f"{listing}?limit=100"
+        loads.append(("services, 1,000 (page of 100)", await measure(whole, headers)))
         await plain.cleanup()
         await runner.cleanup()
         await platform.close()
@@ -125,7 +128,16 @@ async def main() -> None:
         titles,
         [[what, it.rate, it.p50, it.p99, it.cpu, it.cpu / floor.cpu] for what, it in loads],
     )
+    found = dict(loads)
+    one, many = found["services, 1"], found["services, 1,000 (page of 50)"]
+    return judge(
+        [
+            Target(what="services, 1", unit="requests/s", measured=one.rate, at_least=800),
+            Target(what="services, 1, CPU each", unit="ms", measured=one.cpu, at_most=1),
+            Target(what="services, 1,000, CPU each", unit="ms", measured=many.cpu, at_most=1),
+        ]
+    )
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

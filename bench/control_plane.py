@@ -7,6 +7,7 @@ Each row stands beside the raw tool that does the same without the platform.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -21,10 +22,13 @@ from pathlib import Path
 
 import psutil
 
-from bench.tables import show
+from bench.tables import Target, judge, show
 from tests.e2e.harness import Installation, Repository, free_port, until
 
 IDLE_SECONDS = 10.0
+ALL_MEMORY = "idle memory of all but Traefik and apps (PSS)"
+START = "start that adopts a running proxy"
+LATER = "later start"
 
 
 def median(repeats: int, work: Callable[[], float]) -> float:
@@ -102,8 +106,8 @@ def starts(folder: Path, repeats: int) -> list[list[object]]:
     rows: list[list[object]] = []
     for what, found in (
         ("first start, new data folder", fresh),
-        ("later start", again),
-        ("start that adopts a running proxy", adopting),
+        (LATER, again),
+        (START, adopting),
     ):
         took, used = (statistics.median(values) for values in zip(*found, strict=True))
         rows.append([what, "s", took, "Traefik alone + import aiohttp", raw, took / raw])
@@ -121,8 +125,17 @@ def idle(platform: Installation) -> list[list[object]]:
     time.sleep(IDLE_SECONDS)
     used, raw = cpu_of(process) - before, cpu_of(traefik) - raw_before
     memory, beside = process.memory_info().rss / 2**20, traefik.memory_info().rss / 2**20
+    whole = platform_memory(platform)
     return [
-        ["idle memory (RSS)", "MiB", memory, "Traefik", beside, memory / beside],
+        [
+            "idle memory of the control plane (RSS)",
+            "MiB",
+            memory,
+            "Traefik",
+            beside,
+            memory / beside,
+        ],
+        [ALL_MEMORY, "MiB", whole, "Traefik", beside, whole / beside],
         [
             "idle processor",
             "% of a core",
@@ -132,6 +145,24 @@ def idle(platform: Installation) -> list[list[object]]:
             used / raw if raw else "",
         ],
     ]
+
+
+def platform_memory(platform: Installation) -> float:
+    """Return the MiB of all that the platform needs itself: not Traefik, not people's apps.
+
+    What processes share is divided among them (PSS), so that it is counted once.
+    """
+    apps = [platform.traefik()["pid"]]
+    for service in platform.api("GET", "services")["items"]:
+        instances = platform.service(service["name"])["instances"]
+        apps += [platform.supervised(one["id"])["pid"] for one in instances]
+    total = 0
+    for line in platform.processes():
+        pid = int(line.partition(":")[0])
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if pid not in apps and not {p.pid for p in psutil.Process(pid).parents()} & set(apps):
+                total += psutil.Process(pid).memory_full_info().pss
+    return total / 2**20
 
 
 def site(folder: Path, files: int) -> Repository:
@@ -201,7 +232,7 @@ def _listing(platform: Installation) -> float:
     return time.perf_counter() - began
 
 
-def main(repeats: int) -> None:
+def main(repeats: int) -> int:
     with tempfile.TemporaryDirectory(prefix="helvetia-bench-") as name:
         folder = Path(name)
         rows = starts(folder, repeats)
@@ -214,7 +245,22 @@ def main(repeats: int) -> None:
         finally:
             platform.tear_down()
     show(("what", "unit", "Helvetia", "beside", "raw", "ratio"), rows)
+    found = {str(row[0]): row[2] for row in rows}
+    wanted = {
+        ALL_MEMORY: 120.0,
+        LATER: 1.5,
+        START: 1.5,
+        "overhead for 10 pages until live": 1.5,
+        "overhead for 1000 pages until live": 1.5,
+    }
+    units = {str(row[0]): str(row[1]) for row in rows}
+    return judge(
+        [
+            Target(what=what, unit=units[what], measured=float(str(found[what])), at_most=limit)
+            for what, limit in wanted.items()
+        ]
+    )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))

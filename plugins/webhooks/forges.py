@@ -100,7 +100,8 @@ def read_payload(content_type: str, body: bytes) -> dict[str, Any]:
     """
     text: bytes | str = body
     try:
-        if content_type == "application/x-www-form-urlencoded":
+        # `curl -d` calls JSON a form too.
+        if content_type == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
             text = parse_qs(body.decode(), strict_parsing=True, max_num_fields=16)["payload"][0]
         payload = json.loads(text)
     except (ValueError, KeyError, RecursionError):

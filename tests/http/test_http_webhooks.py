@@ -221,6 +221,7 @@ async def test_a_form_and_the_header_of_gitlab(world: World, hook: Hook) -> None
     raw = urlencode({"payload": json.dumps(push())}).encode()
     form = {"Content_Type": "application/x-www-form-urlencoded"}
     assert (await hook.send(raw=raw, **form)).json["verdict"] == "deployed"
+    assert (await hook.send(**form)).json["verdict"] == "deployed"
     headers = {
         "X-Gitlab-Event": "Push Hook",
         "X-Gitlab-Token": hook.secret,
