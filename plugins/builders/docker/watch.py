@@ -20,6 +20,8 @@ _KILLED = re.compile(r"\bkilled\b|exit code: 137|code: 137|exit status 137", re.
 # The last one is how a program ends that writes a file which is too large.
 _NO_SPACE = re.compile(r"no space left on device|file too large|exit status 153", re.I)
 _NO_FORK = re.compile(r"can't fork|cannot fork|Resource temporarily unavailable", re.I)
+# What the client of the inner engine says when that could start no thread, and broke.
+_BROKE = re.compile(r"unexpected EOF|transport is closing|connection reset", re.I)
 
 
 class Watch:
@@ -32,6 +34,7 @@ class Watch:
         self._oom = asyncio.Event()
         self._ended = asyncio.Event()
         self._full = 0
+        self._was_full = False
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -58,7 +61,8 @@ class Watch:
                 hint=f"Let the build use less memory. {self._raise % 'memory_mb'}, "
                 "or raise the memory of the service.",
             )
-        if self._full >= _LOOKS_AT_LIMIT or ((self._full or not died) and _NO_FORK.search(said)):
+        is_full = self._full >= _LOOKS_AT_LIMIT or (self._was_full and _BROKE.search(said))
+        if is_full or ((self._full or not died) and _NO_FORK.search(said)):
             return BuildFailed(
                 f"process limit {limits.pids} reached {where}",
                 hint=f"Let the build start fewer processes at once. {self._raise % 'pids'}.",
@@ -89,4 +93,5 @@ class Watch:
             except HelvetiaError:
                 continue
             self._full = self._full + 1 if count >= self._limits.pids * _NEAR else 0
+            self._was_full = self._was_full or self._full > 0
         await self._container.kill()
