@@ -25,6 +25,8 @@ import psutil
 from bench.tables import Target, judge, show
 from tests.e2e.harness import Installation, Repository, free_port, until
 
+# What was begun before it is idle has ended by then.
+SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 10.0
 ALL_MEMORY = "idle memory of all but Traefik and apps (PSS)"
 START = "start that adopts a running proxy"
@@ -120,7 +122,7 @@ def idle(platform: Installation) -> list[list[object]]:
     assert platform.process is not None
     process = psutil.Process(platform.process.pid)
     traefik = psutil.Process(platform.traefik()["pid"])
-    time.sleep(5)
+    time.sleep(SETTLE_SECONDS)
     before, raw_before = cpu_of(process), cpu_of(traefik)
     time.sleep(IDLE_SECONDS)
     used, raw = cpu_of(process) - before, cpu_of(traefik) - raw_before

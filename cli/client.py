@@ -28,7 +28,7 @@ PREFIX = "/api/v1"
 _ATTEMPTS = 4
 _LONGEST_WAIT = 30.0
 _TIMEOUT = 60.0
-_NEW_TOKEN_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+_NEW_TOKEN_PAUSES = (0.0, 0.5, 1.0, 2.0)
 _MAX_FRAME = 64 * 1024 * 1024
 
 
@@ -101,6 +101,7 @@ class Client:
         url = self._address(path, query)
         for attempt in range(1, _ATTEMPTS + 1):
             last = attempt == _ATTEMPTS or not may_repeat
+            token = self.address.token
             try:
                 answer = await send(
                     method, url, headers=sent | self._authorization, body=content, seconds=timeout
@@ -109,7 +110,7 @@ class Client:
                     return self._read(answer.status, answer.body)
                 wait = _retry_after(answer)
             except Unauthenticated:
-                if not await self._find_new_token():
+                if not await self._find_new_token(token):
                     raise
                 wait = 0.0
             except Broken as error:
@@ -181,8 +182,11 @@ class Client:
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.address.token}"} if self.address.token else {}
 
-    async def _find_new_token(self) -> bool:
-        """Look for the address again and tell whether another token was found for it.
+    async def _find_new_token(self, refused: str) -> bool:
+        """Look for the address again and tell whether there is another token for it.
+
+        Args:
+            refused: the token that is not valid; another request may have found a new one since.
 
         Raises:
             Unreachable: the platform of this machine is gone, or has just begun to start.
@@ -193,7 +197,7 @@ class Client:
         for pause in _NEW_TOKEN_PAUSES:
             await asyncio.sleep(pause)
             found = self._renew()
-            if found.url == self.address.url and found.token != self.address.token:
+            if found.url == self.address.url and found.token != refused:
                 self.address = found
                 return True
         return False

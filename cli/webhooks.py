@@ -32,7 +32,9 @@ def create(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the webhook of a service, or new secrets for it, and print them: they are shown once.
+    """Make the webhook, or new secrets for it.
+
+    They are printed this once.
 
     Give the URL and the secret to GitHub, GitLab, Gitea or Forgejo, for the event push. The
     deploy URL is for scripts: a POST to it deploys, and whoever has it may.
@@ -63,7 +65,7 @@ def create(
 
 @webhook.command()
 def show(service: Service, as_json: Json = False) -> None:
-    """Show the webhook of a service, without its secrets."""
+    """Show the webhook, without its secrets."""
 
     async def act(session: Session) -> None:
         from . import rendering
@@ -97,7 +99,7 @@ def deliveries(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=200, help="How many.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List what came for a service, newest first, and what was done about it."""
+    """List what came, and what was done about it."""
 
     async def act(session: Session) -> None:
         from . import rendering
@@ -127,7 +129,10 @@ def deliveries(
 
 @webhook.command()
 def replay(service: Service, id: Delivery, as_json: Json = False) -> None:
-    """Do again what a delivery asked for: the same commit, by the rules of now."""
+    """Do again what a delivery asked for.
+
+    It is the same commit, by the rules of now.
+    """
 
     async def act(session: Session) -> None:
         made = await session.api.replay_delivery(service, id)

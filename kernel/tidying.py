@@ -112,11 +112,12 @@ class Artifacts:
                 is_behind.add(release.service_id)
         kept: dict[str, set[str]] = {}
         room = self._platform.options.artifacts_mb * 10**6 or math.inf
-        for release in needed + sorted(spare, key=lambda one: one.created_at, reverse=True):
+        spare.sort(key=lambda one: one.created_at, reverse=True)
+        for place, release in enumerate(needed + spare):
             digests = kept.setdefault(release.service_id, set())
             if release.artifact["digest"] not in digests:
                 room -= release.artifact["bytes"]
-                if room < 0 and release not in needed:
+                if room < 0 and place >= len(needed):
                     break
                 digests.add(release.artifact["digest"])
         return kept

@@ -8,7 +8,6 @@ import glob
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+
+from helvetia.testing.kernel import free_port
 
 
 class PostgresServer:
@@ -32,9 +33,7 @@ class PostgresServer:
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
         assert found, "PostgreSQL is not installed; `make test` installs it"
         self._binaries = Path(found[-1])
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
 
     @property
     def url(self) -> str:

@@ -16,6 +16,8 @@ from .judging import MIXED_SECONDS, Verdict, judge
 from .site import Rollover, Site
 
 LONGEST_GAP_SECONDS = 5.0
+# The load goes on so long after Traefik is back: a failure then is none of the gap.
+AFTERWARDS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ async def kill(
             ended = await asyncio.to_thread(site.ended, made)
             rollovers.append(site.seen(new, DROPS, ended))
         await asyncio.to_thread(_await_back, platform, site)
-        await asyncio.sleep(3)
+        await asyncio.sleep(AFTERWARDS_SECONDS)
         if death.alone:
             await asyncio.to_thread(platform.up)
     verdict = judge(death.name, load, rollovers, mixed_seconds=mixed_seconds, killed=killed)

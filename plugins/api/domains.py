@@ -96,7 +96,7 @@ async def find(service: Service, hostname: str, *, domain: str) -> Domain:
         raise NotFound(f"service {service.name} has no such hostname") from None
     row = await Domain.get_or_none(service_id=service.id, hostname=name)
     if row is None:
-        raise NotFound(f"service {service.name} has no hostname {name}")
+        raise _none(service, name)
     return row
 
 
@@ -114,7 +114,7 @@ async def confirm(service: Service, row: Domain, *, actor: str) -> None:
             if await Domain.filter(id=row.id, verified_at=None).update(verified_at=now):
                 await _record("domain.verified", service, actor, row.hostname)
             elif not await Domain.exists(id=row.id):
-                raise NotFound(f"service {service.name} has no hostname {row.hostname}")
+                raise _none(service, row.hostname)
     except IntegrityError:
         raise _taken(row.hostname) from None
     row.verified_at = now
@@ -130,14 +130,15 @@ async def remove(service: Service, hostname: str, *, domain: str, actor: str) ->
     name = hostname.strip().removesuffix(".").lower()
     if name == default_hostname(service, domain):
         raise Conflict(f"{name} belongs to the service itself and stays")
-    try:
-        name = normalise(name, domain=domain)
-    except InvalidInput:
-        raise NotFound(f"service {service.name} has no such hostname") from None
+    row = await find(service, name, domain=domain)
     async with in_transaction():
-        if not await Domain.filter(service_id=service.id, hostname=name).delete():
-            raise NotFound(f"service {service.name} has no hostname {name}")
-        await _record("domain.removed", service, actor, name)
+        if not await Domain.filter(id=row.id).delete():
+            raise _none(service, row.hostname)
+        await _record("domain.removed", service, actor, row.hostname)
+
+
+def _none(service: Service, name: str) -> NotFound:
+    return NotFound(f"service {service.name} has no hostname {name}")
 
 
 def _taken(name: str) -> Conflict:

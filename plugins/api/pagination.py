@@ -5,16 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field
+from tortoise.expressions import Q
 
 from helvetia.kernel.errors import InvalidInput
 from helvetia.plugins.api.inputs import Body
 from helvetia.plugins.api.schemas import Page
 
+if TYPE_CHECKING:
+    from tortoise.queryset import QuerySet
+
+    from helvetia.kernel.models.base import Record
+
 Item = TypeVar("Item")
 Row = TypeVar("Row")
+Kept = TypeVar("Kept", bound="Record")
 
 
 class PageQuery(Body):
@@ -67,6 +75,17 @@ def page(
     return Page(items=[show(row) for row in shown], next=following)
 
 
+async def page_of_newest(
+    query: PageQuery, rows: QuerySet[Kept], *, show: Callable[[Kept], Item]
+) -> Page[Item]:
+    """Load and make a page of what was made when, the newest first."""
+    rows = rows.order_by("-created_at", "-id").limit(query.wanted)
+    if after := query.after:
+        time, last_id = _position(after)
+        rows = rows.filter(Q(created_at__lt=time) | Q(created_at=time, id__lt=last_id))
+    return page(query, await rows, key=_place, show=show)
+
+
 def page_of_all(
     query: PageQuery, items: Sequence[Item], *, key: Callable[[Item], str]
 ) -> Page[Item]:
@@ -74,6 +93,21 @@ def page_of_all(
     after = query.after
     rest = sorted((item for item in items if key(item) > after), key=key)
     return page(query, rest[: query.wanted], key=key, show=lambda item: item)
+
+
+def _place(row: Record) -> str:
+    return f"{row.created_at.astimezone(UTC).isoformat()} {row.id}"
+
+
+def _position(key: str) -> tuple[datetime, str]:
+    time, _, last_id = key.partition(" ")
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        raise InvalidInput("cursor", "is not one that a page gave") from None
+    if parsed.tzinfo is None or not last_id.isalnum():
+        raise InvalidInput("cursor", "is not one that a page gave")
+    return parsed.astimezone(UTC), last_id
 
 
 def encode_cursor(key: object) -> str:

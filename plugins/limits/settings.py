@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from limits import RateLimitItem, parse
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, Field, field_validator
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 OFF = "off"
 
@@ -39,6 +43,9 @@ def read_rate(text: str) -> RateLimitItem | None:
     """
     if text.strip().lower() == OFF:
         return None
+    # Imported when needed: it takes a while, and a worker limits nobody.
+    from limits import parse
+
     try:
         rate = parse(text)
     except ValueError:

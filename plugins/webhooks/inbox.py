@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets as randomness
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tortoise.exceptions import IntegrityError
+from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel.errors import Conflict, NotFound
@@ -25,6 +27,7 @@ DEPLOYED, IGNORED = "deployed", "ignored"
 _KEPT = {SOURCE: 100, REFUSED: 20}
 _PRUNED_EVERY = 16
 _LARGE_BYTES = 2**20
+_PUSHED = DeploymentRequest(trigger=Trigger.PUSH)
 
 
 async def receive(hook: Webhook, headers: Mapping[str, str], body: bytes) -> tuple[Delivery, bool]:
@@ -41,8 +44,7 @@ async def receive(hook: Webhook, headers: Mapping[str, str], body: bytes) -> tup
     if service is None:
         raise NotFound("there is no such hook")
     key = forges.delivery_key(headers, body)
-    kept = await Delivery.get_or_none(source=f"{SOURCE}:{service.id}", delivery_key=key)
-    if kept is not None:
+    if (kept := await _known(service, key).get_or_none()) is not None:
         return kept, False
     try:
         delivery = await _take(hook, service, key, forges.kept_headers(headers), body)
@@ -50,7 +52,7 @@ async def receive(hook: Webhook, headers: Mapping[str, str], body: bytes) -> tup
         await refuse(service.id, headers, error.message)
         raise
     except IntegrityError:
-        return await Delivery.get(source=f"{SOURCE}:{service.id}", delivery_key=key), False
+        return await _known(service, key).get(), False
     await _prune(SOURCE, service.id)
     return delivery, True
 
@@ -65,7 +67,8 @@ async def replay(hook: Webhook, service: Service, old: Delivery, *, actor: str) 
         raise Conflict("a delivery that was refused cannot be replayed, its body was not kept")
     key = f"replay:{new_id()}"
     headers = {**old.headers, "Replay-Of": old.id}
-    return await _take(hook, service, key, headers, bytes(old.body), actor=actor)
+    again = DeploymentRequest(trigger=Trigger.REDELIVERY, actor=actor)
+    return await _take(hook, service, key, headers, bytes(old.body), again)
 
 
 async def refuse(service_id: str, headers: Mapping[str, str], reason: str) -> None:
@@ -89,8 +92,7 @@ async def _take(
     key: str,
     headers: dict[str, Any],
     body: bytes,
-    *,
-    actor: str = "",
+    request: DeploymentRequest = _PUSHED,
 ) -> Delivery:
     event = forges.event_name(headers)
     content_type = str(headers.get("Content-Type", "")).partition(";")[0].strip().lower()
@@ -105,18 +107,26 @@ async def _take(
     elif push is not None:
         verdict = verdicts.judge(push, service, paths=hook.paths, repository_id=hook.repository_id)
     async with in_transaction():
+        what, reason, deployment_id = IGNORED, verdict.reason, None
+        if verdict.sha is not None:
+            try:
+                deployment, _ = await enqueue(service, replace(request, ref=verdict.sha))
+            except Conflict as error:  # it is being deleted, and was not a moment ago
+                reason = error.message
+            else:
+                what, deployment_id = DEPLOYED, deployment.id
+        # Refused here if it came twice at once, and then nothing is queued either.
         delivery = await Delivery.create(
             source=f"{SOURCE}:{service.id}",
             delivery_key=key,
             event=event,
             headers=headers,
             body=body,
-            verdict=IGNORED,
-            reason=verdict.reason,
+            verdict=what,
+            reason=reason,
             service_id=service.id,
+            deployment_id=deployment_id,
         )
-        if verdict.sha is not None:
-            await _deploy(service, delivery, verdict.sha, actor)
         if push is not None and push.repository_id not in ("", hook.repository_id) \
                 and verdicts.is_named(push, service.source_url):  # fmt: skip
             # From now on it is known also by another name.
@@ -124,20 +134,10 @@ async def _take(
     return delivery
 
 
-async def _deploy(service: Service, delivery: Delivery, sha: str, actor: str) -> None:
-    request = DeploymentRequest(
-        trigger=Trigger.REDELIVERY if delivery.delivery_key.startswith("replay:") else Trigger.PUSH,
-        ref=sha,
-        idempotency_key=f"delivery-{delivery.id}",
-        actor=actor,
-    )
-    try:
-        deployment, _ = await enqueue(service, request)
-    except Conflict as error:  # it is being deleted, and was not a moment ago
-        delivery.reason = error.message
-    else:
-        delivery.verdict, delivery.deployment_id = DEPLOYED, deployment.id
-    await delivery.save(update_fields=["verdict", "reason", "deployment_id"])
+def _known(service: Service, key: str) -> QuerySet[Delivery]:
+    """Return a delivery that came before, without its body, which may be large."""
+    rows = Delivery.filter(source=f"{SOURCE}:{service.id}", delivery_key=key)
+    return rows.only("id", "verdict", "reason", "deployment_id")
 
 
 async def _prune(kind: str, service_id: str) -> None:

@@ -12,7 +12,7 @@ from helvetia.kernel import events, secrets
 from helvetia.kernel.errors import Conflict, NotFound
 from helvetia.kernel.http.origin import own_origin
 from helvetia.kernel.models import Delivery, Service
-from helvetia.plugins.api.pagination import PageQuery, page_of_all
+from helvetia.plugins.api.pagination import PageQuery, page_of_newest
 from helvetia.plugins.api.schemas import Page
 
 from . import inbox, shapes
@@ -22,7 +22,6 @@ from .models import Webhook
 _HOOK = "/api/v1/services/{service}/webhook"
 _DELIVERIES = "/api/v1/services/{service}/deliveries"
 _LISTED = ("id", "event", "verdict", "reason", "deployment_id", "headers", "created_at")
-_FAR = 2.0**40  # seconds since the epoch
 resource = Resource("webhooks")
 
 
@@ -69,8 +68,7 @@ async def remove(call: Call, service: Service) -> None:
 @resource.get(_DELIVERIES, policy=Policy.VIEWER, summary="List deliveries")
 async def deliveries(call: Call, service: Service, query: PageQuery) -> Page[shapes.Delivery]:
     """List what Git hosts sent for a service, the newest first; the last hundred are kept."""
-    shown = [_told(row) for row in await _of(service).only(*_LISTED)]
-    return page_of_all(query, shown, key=lambda one: f"{_before_the_end(one):020.6f} {one.id}")
+    return await page_of_newest(query, _of(service).only(*_LISTED), show=_told)
 
 
 @resource.get(
@@ -118,11 +116,6 @@ def _none(service: Service) -> NotFound:
         f"service {service.name} has no webhook",
         hint=f"make one with `helvetia webhook create {service.name}`",
     )
-
-
-def _before_the_end(one: shapes.Delivery) -> float:
-    """Return what is smaller for what is newer."""
-    return _FAR - one.created_at.timestamp()
 
 
 def _of(service: Service) -> QuerySet[Delivery]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,6 +19,7 @@ import pytest
 from helvetia import DIRECTORY, Artifact, BuildContext, Builder, LogSink, ResourceLimits
 from helvetia.kernel.commands import base_environment, run_command
 from helvetia.testing import Lines
+from helvetia.testing.kernel import free_port
 
 from .docker_building import builder_image, installation, make
 
@@ -123,12 +123,6 @@ class Running:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def expand(text: str, workdir: Path, environment: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from helvetia.plugins.builders.docker.builder import DockerBuilder
 from helvetia.testing import TestKernel
 from tests.docker_engine import DockerEngine
 
-from .docker_image import builder_archive
+from . import docker_image
 
 BUSYBOX = Path("/bin/busybox").read_bytes()
 # All that a build needs: no image can be pulled here.
@@ -33,8 +33,7 @@ def files(*dockerfile: str, **more: str | bytes) -> dict[str, str | bytes]:
 @pytest.fixture(scope="session")
 def builder_image(docker_engine: DockerEngine) -> str:
     """The image with an engine in it, in the engine of the tests."""
-    name = f"builder-{uuid4().hex[:8]}:1"
-    return docker_engine("import", str(builder_archive()), name) and name
+    return docker_image.builder_image(docker_engine)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.docker_engine import DockerEngine
+
 _BUILDERS = Path(__file__).parents[2] / "plugins/builders"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "helvetia-tests"
 _USELESS = (
@@ -48,3 +50,12 @@ def builder_archive(builder: str = "docker") -> Path:
             )  # fmt: skip
             making.rename(archive)
     return archive
+
+
+def builder_image(engine: DockerEngine, builder: str = "docker") -> str:
+    """Return the image of a builder in an engine, which gets it once and keeps it."""
+    archive = builder_archive(builder)
+    name = f"{archive.stem}:1"
+    if not engine("image", "ls", "--quiet", name):
+        engine("import", str(archive), name)
+    return name

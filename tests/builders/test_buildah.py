@@ -20,7 +20,7 @@ from tests.docker_engine import DockerEngine
 
 from .conftest import Workshop, lay
 from .docker_building import everything, files
-from .docker_image import builder_archive
+from .docker_image import builder_image
 from .test_docker_builder import contents, hanging, run
 
 Make = Callable[..., BuildahBuilder]
@@ -28,8 +28,7 @@ Make = Callable[..., BuildahBuilder]
 
 @pytest.fixture(scope="module")
 def buildah_image(docker_engine: DockerEngine) -> str:
-    name = f"buildah-{uuid4().hex[:8]}:1"
-    return docker_engine("import", str(builder_archive("buildah")), name) and name
+    return builder_image(docker_engine, "buildah")
 
 
 @pytest.fixture

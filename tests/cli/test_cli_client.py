@@ -123,6 +123,23 @@ async def test_a_restarted_platform_has_another_token() -> None:
             await session.api.about()
 
 
+async def test_of_two_requests_at_once_both_take_the_new_token() -> None:
+    found: list[Address] = []
+    refused = asyncio.Barrier(2)
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers["Authorization"] != "Bearer hv_new":
+            # Neither is told before both have asked.
+            await refused.wait()
+            return problem(401, "unauthenticated", "the token is not valid")
+        return web.json_response(ABOUT)
+
+    async with serving([web.get("", answer)], renew=lambda: found[0]) as session:
+        found.append(replace(session.address, token="hv_new"))
+        told = await asyncio.gather(session.api.about(), session.api.about())
+    assert [one.version for one in told] == ["1", "1"]
+
+
 async def test_pages_are_gathered_up_to_the_limit() -> None:
     asked: list[dict[str, str]] = []
 

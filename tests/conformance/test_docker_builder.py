@@ -1,34 +1,25 @@
-"""The builder `docker` keeps what every builder promises, with a real engine."""
+"""The builders `docker` and `buildah` keep what every builder promises, with a real engine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from helvetia.testing import BuilderConformance, TestKernel
-from tests.builders.docker_image import builder_archive
+from tests.builders.docker_image import builder_image
 from tests.docker_engine import DockerEngine
-
-
-@pytest.fixture(scope="module")
-def builder_image(docker_engine: DockerEngine) -> str:
-    name = f"builder-{uuid4().hex[:8]}:1"
-    docker_engine("import", str(builder_archive()), name)
-    return name
 
 
 class TestDocker(BuilderConformance):
     factory = "helvetia.plugins.builders.docker:helvetia_builders"
+    builder, section = "docker", "docker_builder"
 
     @pytest.fixture
-    def kernel(self, tmp_path: Path, docker_engine: DockerEngine, builder_image: str) -> TestKernel:
-        return TestKernel(
-            tmp_path / "home",
-            {"docker": docker_engine.settings, "docker_builder": {"image": builder_image}},
-        )
+    def kernel(self, tmp_path: Path, docker_engine: DockerEngine) -> TestKernel:
+        own = {"image": builder_image(docker_engine, self.builder)}
+        return TestKernel(tmp_path / "home", {"docker": docker_engine.settings, self.section: own})
 
     @pytest.fixture
     def project(self) -> Mapping[str, str]:
@@ -40,3 +31,8 @@ class TestDocker(BuilderConformance):
             "a file that is not there": {"Dockerfile": "FROM scratch\nCOPY missing /x\n"},
             "an instruction that does not exist": {"Dockerfile": "FROM scratch\nBAKE bread\n"},
         }
+
+
+class TestBuildah(TestDocker):
+    factory = "helvetia.plugins.builders.buildah:helvetia_builders"
+    builder, section = "buildah", "buildah"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
-from tests.builders.docker_image import builder_archive
+from tests.builders.docker_image import builder_image
 from tests.docker_engine import DockerEngine
 
 DOCKERFILE = """\
@@ -19,12 +18,10 @@ CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
 
 def docker_settings(engine: DockerEngine) -> dict[str, str]:
     """Give the engine an image to build in, and return what makes an installation use both."""
-    image = f"builder-{uuid4().hex[:8]}:1"
-    engine("import", str(builder_archive()), image)
     return {
         "HELVETIA_DOCKER_HOST": engine.url,
         "HELVETIA_DOCKER_SUBNETS": str(engine.settings["subnets"]),
-        "HELVETIA_DOCKER_BUILDER_IMAGE": image,
+        "HELVETIA_DOCKER_BUILDER_IMAGE": builder_image(engine),
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import Installation, Repository
+from .harness import Installation, Repository, running
 
 
 @pytest.fixture
@@ -26,12 +26,8 @@ def platform(installation: Installation) -> Installation:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(tmp_path_factory.mktemp("shared") / "home")
-    try:
-        installation.up()
+    with running(Installation(tmp_path_factory.mktemp("shared") / "home")) as installation:
         yield installation
-    finally:
-        installation.tear_down()
 
 
 @pytest.fixture

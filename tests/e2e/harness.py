@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from helvetia.testing.kernel import free_port as free_port
+
 HELVETIA = str(Path(sys.executable).with_name("helvetia"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: str, condition: Callable[[], Any], *, seconds: float = 30) -> Any:
@@ -206,6 +202,16 @@ class Installation:
             return answer.status, answer.read(), dict(answer.getheaders())
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def running(installation: Installation, **settings: str) -> Iterator[Installation]:
+    """Have it up while the block runs; the settings are those of this start alone."""
+    try:
+        installation.up(**settings)
+        yield installation
+    finally:
+        installation.tear_down()
 
 
 class Cluster(Installation):

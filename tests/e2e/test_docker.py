@@ -14,7 +14,7 @@ import pytest
 from tests.docker_engine import DockerEngine
 
 from .boxed import DOCKERFILE, docker_settings, lay_busybox
-from .harness import Installation, until
+from .harness import Installation, running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -23,12 +23,8 @@ NAME = "boxed"
 
 @pytest.fixture
 def platform(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path / "home", **docker_settings(docker_engine))
-    try:
-        installation.up()
+    with running(Installation(tmp_path / "home", **docker_settings(docker_engine))) as installation:
         yield installation
-    finally:
-        installation.tear_down()
 
 
 @contextlib.contextmanager

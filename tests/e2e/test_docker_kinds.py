@@ -14,7 +14,7 @@ from tests.docker_engine import DockerEngine
 
 from .bases import NODE, PYTHON, save_node, save_python
 from .boxed import docker_settings, lay_busybox
-from .harness import Installation, Repository, until
+from .harness import Installation, Repository, running, until
 from .using import EXAMPLES, example, stages
 
 # Some fifteen seconds each; on a busy machine many times that.
@@ -223,11 +223,8 @@ def shared(
 ) -> Iterator[Installation]:
     home = tmp_path_factory.mktemp("kinds") / "home"
     installation = Installation(home, **docker_settings(docker_engine))
-    try:
-        installation.up(HELVETIA_DOCKER_BUILDER_BASE_IMAGES=str(bases))
+    with running(installation, HELVETIA_DOCKER_BUILDER_BASE_IMAGES=str(bases)):
         yield installation
-    finally:
-        installation.tear_down()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

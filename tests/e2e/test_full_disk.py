@@ -14,28 +14,14 @@ from typing import Any
 import pytest
 
 from .disks import small_disk
-from .harness import Installation, until
+from .harness import Installation, running, until
 from .killing import App, Requests, await_tidy
+from .looking import has_ended
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system"),
 ]
-
-
-@contextlib.contextmanager
-def running(home: Path, **settings: str) -> Iterator[Installation]:
-    platform = Installation(home)
-    try:
-        platform.up(**settings)
-        yield platform
-    finally:
-        platform.tear_down()
-
-
-def ended(platform: Installation, name: str) -> Any:
-    newest = platform.deployments(name)[0]
-    return newest if newest["status"] not in ("QUEUED", "RUNNING") else None
 
 
 def ask_for(platform: Installation, name: str) -> str:
@@ -73,7 +59,7 @@ def test_a_version_that_does_not_fit(tmp_path: Path, folder: str, code: int, wor
     app.commit("one")
     with contextlib.ExitStack() as stack:
         stack.enter_context(small_disk(home / folder, 8))
-        platform = stack.enter_context(running(home))
+        platform = stack.enter_context(running(Installation(home)))
         app.deploy_first(platform)
         with Requests(platform, "web").running():
             big_file(app, 12)
@@ -96,7 +82,7 @@ def test_the_whole_data_folder_is_full(tmp_path: Path) -> None:
     app.commit("one")
     with contextlib.ExitStack() as stack:
         stack.enter_context(small_disk(home, 48))
-        platform = stack.enter_context(running(home))
+        platform = stack.enter_context(running(Installation(home)))
         app.deploy_first(platform)
         with Requests(platform, "web").running() as requests:
             app.commit("two")
@@ -119,10 +105,10 @@ def test_the_whole_data_folder_is_full(tmp_path: Path) -> None:
             assert platform.process.poll() is None
             filler.unlink()
             # Without a hand: the one that was asked for ends, and the next one works.
-            until("what was asked for ends", lambda: ended(platform, "web"), seconds=60)
+            until("what was asked for ends", lambda: has_ended(platform, "web"), seconds=60)
             app.commit("three")
             platform.api("POST", "services/web/deployments", {})
-            until("the next one ends", lambda: ended(platform, "web"), seconds=60)
+            until("the next one ends", lambda: has_ended(platform, "web"), seconds=60)
             await_tidy(platform)
         assert platform.deployments("web")[0]["status"] == "LIVE"
         assert platform.get("web.localhost")[1] == b"three"
@@ -136,7 +122,8 @@ def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str
     place = {"build": "build:before", "probe": "start:after"}[when]
     with contextlib.ExitStack() as stack:
         stack.enter_context(small_disk(home, 48))
-        platform = stack.enter_context(running(home, HELVETIA_FAILPOINT=f"@{tmp_path / 'place'}"))
+        failing = {"HELVETIA_FAILPOINT": f"@{tmp_path / 'place'}"}
+        platform = stack.enter_context(running(Installation(home), **failing))
         app.deploy_first(platform)
         with Requests(platform, "web").running() as requests:
             app.commit("two")
@@ -167,7 +154,7 @@ def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str
             filler.unlink()
             # As a process manager does (docs/production.md): it is started again, no more.
             platform.up()
-            until("the deployment ends", lambda: ended(platform, "web"), seconds=60)
+            until("the deployment ends", lambda: has_ended(platform, "web"), seconds=60)
             await_tidy(platform)
         assert platform.deployments("web")[0]["status"] == "LIVE"
         assert platform.get("web.localhost")[1] == b"two"
@@ -191,13 +178,13 @@ def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
     app.commit("one")
     with contextlib.ExitStack() as stack:
         stack.enter_context(small_disk(home, 64))
-        platform = stack.enter_context(running(home))
+        platform = stack.enter_context(running(Installation(home)))
         app.deploy_first(platform)
         with Requests(platform, "web").running() as requests:
             app.commit("two")
             with read_only(home):
                 platform.api("POST", "services/web/deployments", {})
-                failed = until("the deployment ends", lambda: ended(platform, "web"))
+                failed = until("the deployment ends", lambda: has_ended(platform, "web"))
                 assert failed["status"] == "FAILED"
                 assert "the disk can only be read" in failed["reason"]
                 assert "let the platform write there" in failed["reason"]
@@ -206,7 +193,7 @@ def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
             assert platform.process is not None
             before = platform.process.pid
             asked = ask_for(platform, "web")
-            newest = until("the next deployment ends", lambda: ended(platform, "web"))
+            newest = until("the next deployment ends", lambda: has_ended(platform, "web"))
             assert (newest["id"], newest["status"]) == (asked, "LIVE")
             assert (platform.process.pid, platform.process.poll()) == (before, None)
             assert platform.get("web.localhost")[1] == b"two"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 # The API's own tests have the world to attack; their folder is no package.
 sys.path.append(str(Path(__file__).parents[1] / "http"))
 
-from http_support import World, make_service, open_platform, populate, serve
+from http_support import World, make_home, make_service, open_platform, serve
 
 CANARY = "canary-of-the-test"
 _MOVES = {"file helvetia.db-wal", "file helvetia.db-shm"}
@@ -24,16 +22,7 @@ _MOVES = {"file helvetia.db-wal", "file helvetia.db-shm"}
 @pytest.fixture(scope="package")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a team, its people and the service `web`, made once."""
-    home = tmp_path_factory.mktemp("hostile")
-
-    async def make() -> None:
-        async with open_platform(home):
-            await populate()
-            await make_service()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(make())).result()
-    return home
+    return make_home(tmp_path_factory.mktemp("hostile"), make_service)
 
 
 @pytest.fixture(autouse=True)

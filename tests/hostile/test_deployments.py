@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Installation, Repository, until
+from tests.e2e.harness import Installation, Repository, running, until
 from tests.e2e.using import api
 
 from .archives import ESCAPES, archive
@@ -36,12 +36,8 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(tmp_path_factory.mktemp("hostile") / "home")
-    try:
-        installation.up()
+    with running(Installation(tmp_path_factory.mktemp("hostile") / "home")) as installation:
         yield installation
-    finally:
-        installation.tear_down()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,10 @@ import contextlib
 import gzip
 import re
 import resource
-import shutil
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from http_support import World, open_platform, serve
+from http_support import World
 
 HEAD = b"Host: x\r\nAuthorization: Bearer hv_owner\r\n"
 CREATE = b"POST /api/v1/services HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
@@ -23,17 +20,17 @@ IDLE, BODY = 0.6, 0.6
 
 
 @pytest.fixture
-async def world(
-    populated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
-    """The world with less patience; what it is in earnest is tested at the end."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less patience; what it is in earnest is tested at the end."""
     monkeypatch.setattr("helvetia.kernel.http.app.IDLE_SECONDS", IDLE)
     monkeypatch.setattr("helvetia.kernel.http.app.LINGER_SECONDS", IDLE)
     monkeypatch.setattr("helvetia.kernel.http.bodies.BODY_SECONDS", BODY)
     monkeypatch.setattr("helvetia.plugins.sources.upload.endpoint._SILENCE_SECONDS", BODY)
-    home = shutil.copytree(populated, tmp_path / "home")
-    async with open_platform(home) as platform, serve(platform) as world:
-        yield world
+
+
+@pytest.fixture
+def world(impatient: None, world: World) -> World:
+    return world
 
 
 async def talk(world: World, *parts: bytes, pause: float = 0.0) -> bytes:

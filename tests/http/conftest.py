@@ -1,27 +1,17 @@
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from http_support import World, open_platform, populate, serve
+from http_support import World, make_home, open_platform, serve
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with all tables, made once by the real migrations."""
-    home = tmp_path_factory.mktemp("http")
-
-    async def make() -> None:
-        async with open_platform(home):
-            await populate()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(make())).result()
-    return home
+    return make_home(tmp_path_factory.mktemp("http"))
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -161,6 +163,20 @@ async def populate() -> None:
             await Membership.create(user_id=user.id, team_id=team.id, role=ROLES[name])
         elif name == "stranger":
             await Membership.create(user_id=user.id, team_id=theirs.id, role=Role.OWNER)
+
+
+def make_home(home: Path, *more: Callable[[], Awaitable[object]]) -> Path:
+    """Make a data folder with all tables, by the real migrations, and people; then do more."""
+
+    async def make() -> None:
+        async with open_platform(home):
+            await populate()
+            for step in more:
+                await step()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(make())).result()
+    return home
 
 
 async def user(name: str) -> User:

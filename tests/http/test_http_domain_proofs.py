@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import dns.message
 import dns.rcode
@@ -58,14 +59,19 @@ async def names() -> AsyncIterator[NameServer]:
 
 
 @pytest.fixture
-async def world(names: NameServer, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+async def world(
+    names: NameServer, database_url: str, migrated: Path, tmp_path: Path
+) -> AsyncIterator[World]:
     host, port = names.transport.get_extra_info("sockname")
-    environment = {
-        "HELVETIA_DATABASE_URL": database_url,
-        "HELVETIA_DOMAINS_NAMESERVER": f"{host}:{port}",
-    }
-    async with open_platform(tmp_path / "home", **environment) as platform, serve(platform) as one:
-        await populate()
+    environment = {"HELVETIA_DOMAINS_NAMESERVER": f"{host}:{port}"}
+    home, is_sqlite = tmp_path / "home", database_url.startswith("sqlite:")
+    if is_sqlite:
+        shutil.copytree(migrated, home)
+    else:
+        environment["HELVETIA_DATABASE_URL"] = database_url
+    async with open_platform(home, **environment) as platform, serve(platform) as one:
+        if not is_sqlite:
+            await populate()
         theirs = await Team.get(name="theirs")
         await make_service("theirs", team_id=theirs.id)
         await make_service()
@@ -176,10 +182,10 @@ async def _serve(routes: dict[str, web.Response]) -> web.AppRunner:
     ],
 )
 async def test_a_file_proves_a_hostname(
-    names: NameServer, monkeypatch: pytest.MonkeyPatch, response: dict[str, str], reason: str
+    names: NameServer, monkeypatch: pytest.MonkeyPatch, response: dict[str, Any], reason: str
 ) -> None:
     path = f"{NAME}/.well-known/helvetia/abc"
-    runner = await _serve({path: web.Response(**response)})  # type: ignore[arg-type]
+    runner = await _serve({path: web.Response(**response)})
     try:
         monkeypatch.setattr(proofs, "HTTP_PORT", runner.addresses[0][1])
         names.records[NAME, "A"] = ["127.0.0.1"]

@@ -10,7 +10,7 @@ import pytest
 from http_support import World, make_release, make_service, open_platform, populate, serve
 from pydantic import TypeAdapter
 from test_http_policies import CASES, ENDPOINTS, LOWEST, call_endpoint
-from test_http_webhooks import Hook, made
+from webhook_support import Hook, made
 
 from helvetia import Identity
 from helvetia.kernel import accounts

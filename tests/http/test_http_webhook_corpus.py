@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import subprocess
 import tarfile
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 from http_support import World, make_service
+from webhook_support import Hook, made
 
 _PACKAGE = "@octokit/webhooks-examples@7.6.1"
 _REPOSITORY = "https://github.com/Codertocat/Hello-World.git"
@@ -33,19 +32,10 @@ async def test_every_payload_of_github_gets_its_verdict(
     world: World, examples: list[tuple[str, dict[str, Any]]]
 ) -> None:
     await make_service(source_url=_REPOSITORY, source_ref="main")
-    hook = (await world.post("/api/v1/services/web/webhook", {})).json
-    path = hook["url"].removeprefix(world.url)
+    hook = Hook(world, await made(world))
     pushes: dict[str, str] = {}
     for number, (event, payload) in enumerate(examples):
-        body = json.dumps(payload).encode()
-        signature = hmac.new(hook["secret"].encode(), body, hashlib.sha256).hexdigest()
-        headers = {
-            "Content-Type": "application/json",
-            "X-GitHub-Event": event,
-            "X-GitHub-Delivery": str(number),
-            "X-Hub-Signature-256": f"sha256={signature}",
-        }
-        answer = await world.call("POST", path, who=None, data=body, headers=headers)
+        answer = await hook.send(payload, event=event, key=str(number))
         assert answer.status == 202, (event, answer.raw)
         if event == "push":
             pushes[f"{payload['ref']} {payload['repository']['full_name']}"] = answer.json["reason"]

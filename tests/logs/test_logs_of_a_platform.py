@@ -19,7 +19,7 @@ import psutil
 import pytest
 from secret_forms import texts
 
-from tests.e2e.harness import Installation, Repository, until
+from tests.e2e.harness import Installation, Repository, running, until
 from tests.e2e.using import token
 
 pytestmark = pytest.mark.e2e
@@ -136,12 +136,8 @@ def traces(secret: str) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(tmp_path_factory.mktemp("logs") / "home")
-    try:
-        installation.up()
+    with running(Installation(tmp_path_factory.mktemp("logs") / "home")) as installation:
         yield installation
-    finally:
-        installation.tear_down()
 
 
 @pytest.fixture

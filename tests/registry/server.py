@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from helvetia.testing.kernel import free_port
+
 USER, PASSWORD = "ada", "correct horse battery"
 # What `htpasswd -nbB ada "correct horse battery"` says, with little work in it.
 _HTPASSWD = "ada:$2y$05$abcdefghijklmnopqrstuuD3mHdCr44zlIZ.VZCaYRpfQhXMYnEo.\n"
@@ -34,9 +36,7 @@ class RegistryServer:
 
     def __init__(self, folder: Path, **config: Any) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         scheme = "https" if "tls" in config.get("http", {}) else "http"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         document = {

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from helvetia import Backend, Route
 from helvetia.plugins.routers.traefik.settings import TraefikSettings
+from helvetia.testing.kernel import free_port as free_port
 
 StartApp = Callable[..., Awaitable[Backend]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Lent:

@@ -11,7 +11,7 @@ from helvetia.kernel.models import Domain, Service
 from helvetia.plugins.api import domains, proofs, schemas
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
 from helvetia.plugins.api.settings import DomainsSettings
-from helvetia.plugins.api.views import url_maker
+from helvetia.plugins.api.views import Url, url_maker
 
 _PATH = "/api/v1/services/{service}/domains"
 resource = Resource("domains")
@@ -20,10 +20,9 @@ resource = Resource("domains")
 @resource.get(_PATH, policy=Policy.VIEWER, summary="List hostnames")
 async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[schemas.Domain]:
     """List the hostnames of a service, its own below the base domain first."""
-    url = (await url_maker(call.platform))(own := default_hostname(service, call.platform.domain))
-    shown = [schemas.Domain(hostname=own, url=url, is_default=True)]
-    for row in await Domain.filter(service_id=service.id).order_by("hostname"):
-        shown.append(await _show(call, row))
+    url, own = await url_maker(call.platform), default_hostname(service, call.platform.domain)
+    shown = [schemas.Domain(hostname=own, url=url(own), is_default=True)]
+    shown += [_show(url, row) for row in await Domain.filter(service_id=service.id)]
     # The key begins with what sorts the default hostname first.
     return page_of_all(query, shown, key=lambda one: f"{not one.is_default:d}{one.hostname}")
 
@@ -41,7 +40,7 @@ async def add(call: Call, service: Service, body: schemas.NewDomain) -> schemas.
         actor=call.user.id,
         is_proved=_needs_no_proof(call),
     )
-    return await _show(call, row)
+    return _show(await url_maker(call.platform), row)
 
 
 @resource.post(
@@ -60,7 +59,7 @@ async def verify(call: Call, service: Service, hostname: str) -> schemas.Domain:
             reason = await proofs.why_not(row.hostname, row.token or "", settings)
         if not reason:
             await domains.confirm(service, row, actor=call.user.id)
-    return await _show(call, row, reason)
+    return _show(await url_maker(call.platform), row, reason)
 
 
 @resource.delete(
@@ -81,11 +80,11 @@ def _needs_no_proof(call: Call) -> bool:
     return call.user.is_operator or not call.platform.section(DomainsSettings).verify
 
 
-async def _show(call: Call, row: Domain, reason: str = "") -> schemas.Domain:
+def _show(url: Url, row: Domain, reason: str = "") -> schemas.Domain:
     is_pending = row.verified_at is None
     return schemas.Domain(
         hostname=row.hostname,
-        url=(await url_maker(call.platform))(row.hostname),
+        url=url(row.hostname),
         is_default=False,
         state="pending" if is_pending else "verified",
         reason=reason,

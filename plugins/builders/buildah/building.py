@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from helvetia import Artifact, BuildContext, BuildFailed, Check, HelvetiaError, Kernel
+from helvetia import Artifact, BuildContext, Check, HelvetiaError, Kernel
 from helvetia.plugins.builders.docker.container import Container, Limits, Setup, Wanted, running
-from helvetia.plugins.builders.docker.context import FOLDER, archive, packed_file
+from helvetia.plugins.builders.docker.context import FOLDER
 from helvetia.plugins.builders.docker.images import BuilderImage
 from helvetia.plugins.builders.docker.objects import Objects
 from helvetia.plugins.builders.docker.recipe import Recipe
@@ -15,16 +15,18 @@ from helvetia.plugins.builders.docker.steps import Steps
 from helvetia.plugins.builders.docker.watch import Watch
 from helvetia.plugins.builders.docker.work import (
     RECIPE,
-    SECRETS,
     archive_of,
     bases,
     bring,
+    bring_base,
     build,
     checked,
     options_of,
+    packed_secrets,
     proxies,
     receive,
     script,
+    secret_options,
     secrets_of,
     tell,
     text_of,
@@ -35,7 +37,6 @@ from helvetia.plugins.runtimes.docker.settings import DockerSettings
 from .settings import BuildahSettings
 
 _HERE = __package__ or ""
-_BASE = "base.tar"
 # What the programs of a Dockerfile need as root, and to write the map of a user namespace. In that
 # namespace buildah mounts; outside of it nobody does: there is no SYS_ADMIN.
 _CAPABILITIES = (
@@ -85,11 +86,7 @@ class Building:
 
     async def build(self, context: BuildContext) -> Artifact:
         """Build the image in a container of its own and hand it on as an archive."""
-
-        async def work(recipe: Recipe, limits: Limits, steps: Steps) -> str:
-            return await self._build(context, recipe, limits, steps)
-
-        return await build(context, self._settings, work)
+        return await build(context, self._settings, self._build)
 
     async def _build(
         self, context: BuildContext, recipe: Recipe, limits: Limits, steps: Steps
@@ -113,37 +110,29 @@ class Building:
         async with running(self._engine, self.objects, wanted) as container:
             tell(context, recipe, limits, "buildah")
             watch = Watch(container, limits, self._settings.section)
-            async with watch.watching():
-                try:
-                    await bring(recipe, container)
-                    await self._load(context, recipe, container)
-                    if await self._run(context, recipe, container, steps):
-                        raise await watch.failure(steps, died=False)
-                except BuildFailed:
-                    raise
-                except HelvetiaError as error:
-                    if await container.is_running():
-                        raise
-                    raise await watch.failure(steps, died=True) from error
+            async with watch.watching(steps):
+                await bring(recipe, container)
+                await self._load(context, recipe, container)
+                if await self._run(context, recipe, container, steps):
+                    raise await watch.failure(steps, died=False)
         return "buildah"
 
     async def _load(self, context: BuildContext, recipe: Recipe, container: Container) -> None:
         for base in await bases(self._settings, recipe):
-            context.log.line(f"loading the base image {base.name}")
-            await container.put(packed_file(base.path, _BASE))
-            pull = ["buildah", "pull", "--quiet", f"docker-archive:/{_BASE}:{base.name}"]
+            archive = await bring_base(context, container, base)
+            pull = ["buildah", "pull", "--quiet", f"docker-archive:{archive}:{base.name}"]
             await checked(container, pull, self._settings.section)
 
     async def _run(
         self, context: BuildContext, recipe: Recipe, container: Container, steps: Steps
     ) -> int:
         secrets = secrets_of(context)
-        given = archive(secrets) if secrets else b""
+        given = packed_secrets(secrets)
         argv = [*script(_HERE, "build.sh"), str(len(given)), str(self._settings.disk_mb)]
         argv += options_of(recipe)
         if recipe.ignore is not None:
             argv.append(f"--ignorefile=/{RECIPE}.dockerignore")
-        argv += [f"--secret=id={name},src={SECRETS}/{name}" for name in secrets]
+        argv += secret_options(secrets)
         argv.append(f"/{FOLDER}")
         return await receive(container, argv, archive_of(context), steps, given=given)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from helvetia import Artifact, BuildContext, BuildFailed, Check, HelvetiaError, Kernel
+from helvetia import Artifact, BuildContext, Check, Kernel
 from helvetia.plugins.runtimes.docker.engine import Engine
 from helvetia.plugins.runtimes.docker.settings import DockerSettings
 
 from .container import Container, Limits, Setup, Wanted
-from .context import FOLDER, archive, packed_file
+from .context import FOLDER
 from .images import BuilderImage
 from .objects import Objects
 from .recipe import Recipe
@@ -19,23 +19,24 @@ from .steps import Steps
 from .warm import Builders
 from .watch import Watch
 from .work import (
-    SECRETS,
     archive_of,
     bases,
     bring,
+    bring_base,
     build,
     checked,
     options_of,
+    packed_secrets,
     proxies,
     receive,
     script,
+    secret_options,
     secrets_of,
     tell,
     text_of,
 )
 
 _IMAGE = "helvetia/build:latest"
-_BASE = "base.tar"
 _NO_CLIPPING = str(2**30)
 _TOO_LARGE = 3  # exit code of the scripts
 _HERE = __package__ or ""
@@ -68,11 +69,7 @@ class Building:
 
     async def build(self, context: BuildContext) -> Artifact:
         """Build the image in a container of its own and hand it on as an archive."""
-
-        async def work(recipe: Recipe, limits: Limits, steps: Steps) -> str:
-            return await self._build(context, recipe, limits, steps)
-
-        return await build(context, self._settings, work)
+        return await build(context, self._settings, self._build)
 
     async def forget(self, service_id: str) -> int:
         """Remove the layers of former builds of a service, and the engine that waits."""
@@ -112,20 +109,13 @@ class Building:
             recipe = recipe if container.buildkit else recipe.classic()
             tell(context, recipe, limits, kind)
             watch = Watch(container, limits, self._settings.section)
-            async with watch.watching():
-                try:
-                    await bring(recipe, container)
-                    await self._load(context, recipe, container)
-                    code = await self._run(context, recipe, container, steps)
-                    if code not in (0, _TOO_LARGE):
-                        raise await watch.failure(steps, died=False)
-                    fits = not code or await self._keep(context, container)
-                except BuildFailed:
-                    raise
-                except HelvetiaError as error:
-                    if await container.is_running():
-                        raise
-                    raise await watch.failure(steps, died=True) from error
+            async with watch.watching(steps):
+                await bring(recipe, container)
+                await self._load(context, recipe, container)
+                code = await self._run(context, recipe, container, steps)
+                if code not in (0, _TOO_LARGE):
+                    raise await watch.failure(steps, died=False)
+                fits = not code or await self._keep(context, container)
         if not fits:
             context.log.line(f"the cache is over {self._settings.cache_mb} MB and is dropped")
             await self.forget(service)
@@ -138,9 +128,8 @@ class Building:
             if (known := f"{base.id} {base.name}") in container.loaded:
                 continue
             if await container.run(["docker", "image", "inspect", base.id], _ignore):
-                context.log.line(f"loading the base image {base.name}")
-                await container.put(packed_file(base.path, _BASE))
-                await checked(container, ["docker", "load", "--input", f"/{_BASE}"], section)
+                archive = await bring_base(context, container, base)
+                await checked(container, ["docker", "load", "--input", archive], section)
             await checked(container, ["docker", "tag", base.id, base.name], section)
             container.loaded.add(known)
 
@@ -149,12 +138,12 @@ class Building:
     ) -> int:
         """Build the image, write it to the archive, and return the exit code of build.sh."""
         secrets = secrets_of(context) if container.buildkit else {}
-        given = archive(secrets) if secrets else b""
+        given = packed_secrets(secrets)
         argv = [*script(_HERE, "build.sh"), str(len(given)), str(self._settings.cache_mb), _IMAGE]
         argv += options_of(recipe)
         if container.buildkit:
             argv.append("--progress=plain")
-            argv += [f"--secret=id={name},src={SECRETS}/{name}" for name in secrets]
+            argv += secret_options(secrets)
         else:
             argv.append("--force-rm")
         argv += ["--", f"/{FOLDER}"]

@@ -21,10 +21,13 @@ _SAFE_WORD = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
 _IGNORED = "\n".join(
     (".git", ".env", ".env.*", "**/node_modules", "**/.venv", "**/__pycache__", "Dockerfile", "")
 )
-_NODE_CACHES = {
-    "npm": "/root/.npm",
-    "pnpm": "/root/.local/share/pnpm/store",
-    "yarn": "/usr/local/share/.cache/yarn",
+# Where each tool keeps what it fetched: set by a variable, wherever its user's home is.
+_CACHES = {
+    "go": "GOCACHE=/var/cache/go",
+    "npm": "npm_config_cache=/var/cache/npm",
+    "pip": "PIP_CACHE_DIR=/var/cache/pip",
+    "pnpm": "XDG_DATA_HOME=/var/cache",
+    "yarn": "YARN_CACHE_FOLDER=/var/cache/yarn",
 }
 _USER = "USER 10001:10001"
 _NGINX = (
@@ -78,7 +81,7 @@ def _processes(checkout: Path, settings: Mapping[str, str]) -> dict[str, list[st
 
 def _python(checkout: Path, processes: Mapping[str, list[str]]) -> Generated:
     wanted = read_text(checkout, ".python-version") or read_text(checkout, "runtime.txt") or ""
-    cache = "--mount=type=cache,target=/root/.cache/pip"
+    cache = _cache("pip")
     if is_file(checkout, "requirements.txt"):
         install = f"COPY requirements.txt ./\nRUN {cache} pip install -r requirements.txt"
     else:
@@ -90,7 +93,7 @@ ARG BASE=python:{_version(wanted, _PYTHON, parts=2)}-slim
 FROM ${{BASE}} AS build
 WORKDIR /app
 RUN python -m venv /venv
-ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 {_CACHES["pip"]}
 {install}
 
 FROM ${{BASE}}
@@ -107,8 +110,7 @@ def _node(checkout: Path, processes: Mapping[str, list[str]]) -> Generated:
     project = NodeProject.read(checkout)
     manager = manager_of(checkout)
     builds = project is not None and "build" in project.scripts
-    caches = {name: f"--mount=type=cache,target={place}" for name, place in _NODE_CACHES.items()}
-    cache = caches[manager.name]
+    cache = _cache(manager.name)
     install = [f"RUN {cache} {' '.join(manager.install)}"]
     if manager.name != "npm":
         install.insert(0, "RUN corepack enable")
@@ -133,6 +135,7 @@ def _node(checkout: Path, processes: Mapping[str, list[str]]) -> Generated:
         f"""\
 ARG BASE={node_image(checkout)}
 FROM ${{BASE}} AS build
+ENV {_CACHES[manager.name]}
 WORKDIR /app
 {chr(10).join(steps)}
 
@@ -152,6 +155,11 @@ def _application(language: str, text: str, processes: Mapping[str, list[str]]) -
     return Generated(language=language, score=30, text=text, processes={"web": [], **release})
 
 
+def _cache(tool: str) -> str:
+    """Return the option of RUN by which a tool finds what it fetched before."""
+    return f"--mount=type=cache,target=/var/cache/{tool}"
+
+
 def _command(argv: list[str]) -> list[str]:
     """Let a shell fill in the variables, and step aside."""
     return ["/bin/sh", "-c", "exec " + " ".join(map(_word, argv))]
@@ -168,7 +176,7 @@ def _go(checkout: Path) -> Generated | str:
     if package is None:
         return "go.mod, but no single `package main` at the top or in cmd/"
     wanted = re.search(r"^go (\S+)", read_text(checkout, "go.mod") or "", re.M)
-    cache = "--mount=type=cache,target=/root/.cache/go-build --mount=type=cache,target=/go/pkg/mod"
+    cache = f"{_cache('go')} --mount=type=cache,target=/go/pkg/mod"
     beside = re.search(r"=>\s*\.", read_text(checkout, "go.mod") or "")
     sums = " ".join(name for name in ("go.mod", "go.sum") if is_file(checkout, name))
     # What is vendored need not be fetched, and what lies beside cannot be fetched alone.
@@ -181,6 +189,7 @@ def _go(checkout: Path) -> Generated | str:
         text=f"""\
 ARG BASE=golang:{_version(wanted[1] if wanted else "", _GO, parts=2)}
 FROM ${{BASE}} AS build
+ENV {_CACHES["go"]}
 WORKDIR /src
 RUN mkdir -p /out/etc/ssl/certs /out/tmp && chmod 1777 /out/tmp \\
  && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/
@@ -215,15 +224,16 @@ def _static(checkout: Path, settings: Mapping[str, str]) -> Generated:
     server = "ARG BASE=nginxinc/nginx-unprivileged:alpine\n"
     tool = static.tool_of(settings.get("framework", ""))
     if tool is not None:
-        install = settings["install_command"]
-        if settings["node_package_manager"] != "npm":
+        install, manager = settings["install_command"], settings["node_package_manager"]
+        if manager != "npm":
             install = f"corepack enable && {install}"
         text = f"""\
 ARG NODE={node_image(checkout)}
 {server}FROM ${{NODE}} AS build
+ENV {_CACHES[manager]}
 WORKDIR /site
 COPY . .
-RUN --mount=type=cache,target=/root/.npm {install}
+RUN {_cache(manager)} {install}
 RUN {settings["build_command"]}
 
 FROM ${{BASE}}

@@ -7,12 +7,11 @@ import contextlib
 import hashlib
 import time
 import uuid
-from datetime import datetime
 from typing import Any
 
 from aiodocker import Docker, DockerError
 
-from helvetia.plugins.runtimes.docker.engine import Engine, remove_container
+from helvetia.plugins.runtimes.docker.engine import Engine, remove_container, seconds
 from helvetia.plugins.runtimes.docker.labels import (
     INSTALLATION,
     KIND,
@@ -73,7 +72,7 @@ class Objects:
         async with self._engine.session() as docker:
             volumes: Any = docker.volumes
             found = (await volumes.list(filters=mine))["Volumes"] or []
-        return [(one["Name"], one["Labels"][SERVICE], _time(one["CreatedAt"])) for one in found]
+        return [(one["Name"], one["Labels"][SERVICE], seconds(one["CreatedAt"])) for one in found]
 
     async def drop_cache(self, name: str) -> bool:
         """Remove a cache; False if somebody uses it, or it is gone."""
@@ -136,16 +135,13 @@ class Objects:
             for network in await docker.networks.list(filters=mine):
                 of_service = service_id and network["Labels"][SERVICE] == service_id
                 if of_service or (
-                    network["Name"] not in names and _is_left("created", _time(network["Created"]))
+                    network["Name"] not in names
+                    and _is_left("created", seconds(network["Created"]))
                 ):
                     await _remove_network(docker, network["Id"])
 
     def _cache_name(self, service_id: str) -> str:
         return self.name(f"cache-{hashlib.sha256(service_id.encode()).hexdigest()[:24]}")
-
-
-def _time(text: str) -> float:
-    return datetime.fromisoformat(text[:19] + "Z").timestamp()
 
 
 def _is_left(state: str, created: float, until: str | None = None) -> bool:

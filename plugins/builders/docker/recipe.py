@@ -33,6 +33,7 @@ class Recipe:
     Attributes:
         title: where the Dockerfile comes from, for people.
         ignore: the content of `<Dockerfile>.dockerignore`, which wins over the folder's own.
+        ignored: what of the folder the build does not see.
         processes: what the artifact runs; an empty command is the image's own.
         generated: the Dockerfile is not the tenant's.
     """
@@ -40,6 +41,7 @@ class Recipe:
     title: str
     dockerfile: str
     ignore: str | None
+    ignored: Ignored
     context: Path
     target: str
     arguments: Mapping[str, str]
@@ -63,14 +65,6 @@ class Recipe:
                 "A secret in ARG, ENV or COPY would end in the image.",
             )
         return self
-
-    @property
-    def ignored(self) -> Ignored:
-        """What of the folder the build does not see."""
-        text = self.ignore
-        if text is None:
-            text = read_text(self.context, ".dockerignore", _LIMIT)
-        return Ignored(text or "")
 
     @property
     def bases(self) -> frozenset[str]:
@@ -144,6 +138,7 @@ def read_recipe(checkout: Path, settings: Mapping[str, str]) -> Recipe:
             title=f"Dockerfile written for {made.language}",
             dockerfile=made.text,
             ignore=made.ignore,
+            ignored=Ignored(made.ignore),
             context=checkout / context,
             target=target,
             arguments=arguments,
@@ -158,10 +153,13 @@ def read_recipe(checkout: Path, settings: Mapping[str, str]) -> Recipe:
         )
     if len(text) > _LIMIT:
         raise BuildFailed(f"`{name}` is no Dockerfile: it is larger than {_LIMIT // 1024} kB")
+    ignore = read_text(checkout, f"{name}.dockerignore", _LIMIT)
+    own = read_text(checkout / context, ".dockerignore", _LIMIT) if ignore is None else ignore
     return Recipe(
         title=name,
         dockerfile=text,
-        ignore=read_text(checkout, f"{name}.dockerignore", _LIMIT),
+        ignore=ignore,
+        ignored=Ignored(own or ""),
         context=checkout / context,
         target=target,
         arguments=arguments,

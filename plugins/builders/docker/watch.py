@@ -17,8 +17,10 @@ _LOOKS_AT_LIMIT = 4
 _NEAR = 0.98
 _OOM_SECONDS = 1.0
 _KILLED = re.compile(r"\bkilled\b|exit code: 137|code: 137|exit status 137", re.I)
-# The last one is how a program ends that writes a file which is too large.
-_NO_SPACE = re.compile(r"no space left on device|file too large|exit status 153", re.I)
+# The last ones are how a program ends that writes a file which is too large.
+_NO_SPACE = re.compile(
+    r"no space left on device|file too large|file size limit exceeded|exit status 153", re.I
+)
 _NO_FORK = re.compile(r"can't fork|cannot fork|Resource temporarily unavailable", re.I)
 # What the client of the inner engine says when that could start no thread, and broke.
 _BROKE = re.compile(r"unexpected EOF|transport is closing|connection reset", re.I)
@@ -34,14 +36,19 @@ class Watch:
         self._oom = asyncio.Event()
         self._ended = asyncio.Event()
         self._full = 0
-        self._was_full = False
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Watch during the body."""
+    async def watching(self, steps: Steps) -> AsyncIterator[None]:
+        """Watch during the body, and say why the build failed if the container ends in it."""
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._count())]
         try:
             yield
+        except BuildFailed:
+            raise
+        except HelvetiaError as error:
+            if await self._container.is_running():
+                raise
+            raise await self.failure(steps, died=True) from error
         finally:
             for task in tasks:
                 task.cancel()
@@ -61,7 +68,9 @@ class Watch:
                 hint=f"Let the build use less memory. {self._raise % 'memory_mb'}, "
                 "or raise the memory of the service.",
             )
-        is_full = self._full >= _LOOKS_AT_LIMIT or (self._was_full and _BROKE.search(said))
+        is_full = self._full >= _LOOKS_AT_LIMIT
+        if not is_full and not died and _BROKE.search(said):
+            is_full = self._full > 0 or await self._is_full()
         if is_full or ((self._full or not died) and _NO_FORK.search(said)):
             return BuildFailed(
                 f"process limit {limits.pids} reached {where}",
@@ -89,9 +98,10 @@ class Watch:
         while self._full < _LOOKS_AT_LIMIT:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                count = await self._container.processes()
+                self._full = self._full + 1 if await self._is_full() else 0
             except HelvetiaError:
                 continue
-            self._full = self._full + 1 if count >= self._limits.pids * _NEAR else 0
-            self._was_full = self._was_full or self._full > 0
         await self._container.kill()
+
+    async def _is_full(self) -> bool:
+        return await self._container.processes() >= self._limits.pids * _NEAR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from helvetia import (
 from helvetia.plugins.registry.common.images import read_image
 
 from .container import Container, Limits
-from .context import packed, refuse_large
+from .context import archive, packed, packed_file, refuse_large
 from .images import BaseImage, base_images
 from .recipe import Recipe, read_recipe
 from .settings import BuildSettings
@@ -28,13 +28,14 @@ from .steps import Steps
 
 RECIPE = "recipe/Dockerfile"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-SECRETS = "/run/build-secrets"
 UNREADABLE = 4  # exit code of the scripts
 _ARCHIVE = "image.tar"
+_BASE = "base.tar"
+_SECRETS = "/run/build-secrets"
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WRITE_BYTES = 2**20
 
-Work = Callable[[Recipe, Limits, Steps], Awaitable[str]]
+Work = Callable[[BuildContext, Recipe, Limits, Steps], Awaitable[str]]
 
 
 async def build(context: BuildContext, settings: BuildSettings, work: Work) -> Artifact:
@@ -51,7 +52,7 @@ async def build(context: BuildContext, settings: BuildSettings, work: Work) -> A
     time = asyncio.timeout(limits.seconds)
     try:
         async with time:
-            kind = await work(recipe, limits, steps)
+            kind = await work(context, recipe, limits, steps)
     except TimeoutError as error:
         if not time.expired():
             raise
@@ -64,12 +65,12 @@ async def build(context: BuildContext, settings: BuildSettings, work: Work) -> A
         raise
     except HelvetiaError as error:
         raise BuildFailed(f"{error.message}, {steps.running()}", hint=error.hint) from error
-    archive = archive_of(context)
-    await asyncio.to_thread(read_image, archive)
-    size = (await asyncio.to_thread(archive.stat)).st_size
+    image = archive_of(context)
+    await asyncio.to_thread(read_image, image)
+    size = (await asyncio.to_thread(image.stat)).st_size
     return Artifact(
         kind=OCI_IMAGE,
-        location=str(archive),
+        location=str(image),
         processes=dict(recipe.processes),
         facts={"Dockerfile": recipe.title, "built by": kind, "MB": f"{size / 1e6:.1f}"},
     )
@@ -116,9 +117,26 @@ async def bases(settings: BuildSettings, recipe: Recipe) -> list[BaseImage]:
     return await asyncio.to_thread(base_images, Path(settings.base_images), recipe.bases)
 
 
+async def bring_base(context: BuildContext, container: Container, base: BaseImage) -> str:
+    """Send in a base image, and return where it is then."""
+    context.log.line(f"loading the base image {base.name}")
+    await container.put(packed_file(base.path, _BASE))
+    return f"/{_BASE}"
+
+
 def secrets_of(context: BuildContext) -> dict[str, bytes]:
     """Return the variables of the service that a build can read."""
     return {n: v.encode() for n, v in context.environment.items() if _SECRET.fullmatch(n)}
+
+
+def secret_options(secrets: Mapping[str, bytes]) -> list[str]:
+    """Return the options that let a build read secrets."""
+    return [f"--secret=id={name},src={_SECRETS}/{name}" for name in secrets]
+
+
+def packed_secrets(secrets: Mapping[str, bytes]) -> bytes:
+    """Return secrets as they are given to the script of a build."""
+    return archive(secrets) if secrets else b""
 
 
 def options_of(recipe: Recipe) -> list[str]:
@@ -136,11 +154,11 @@ def proxies() -> dict[str, str]:
 
 
 async def receive(
-    container: Container, argv: Sequence[str], archive: Path, steps: Steps, *, given: bytes
+    container: Container, argv: Sequence[str], image: Path, steps: Steps, *, given: bytes
 ) -> int:
     """Run a build, write its standard output to the archive, and return its exit code."""
     waiting = bytearray()
-    with archive.open("wb") as file:
+    with image.open("wb") as file:
 
         async def take(stream: int, data: bytes) -> None:
             nonlocal waiting

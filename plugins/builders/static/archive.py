@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from helvetia.plugins.registry.common.images import Image, digest_of
+from helvetia.plugins.registry.common.saved import header, layer_name, whole_file
 
 EPOCH = "1970-01-01T00:00:00Z"
 _BLOCK = tarfile.BLOCKSIZE
@@ -116,14 +117,15 @@ class ImageWriter:
         content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
         identity = digest_of(content)
         name = f"{identity.removeprefix('sha256:')}.json"
-        entry = {"Config": name, "RepoTags": None, "Layers": [_path(one) for one in self._layers]}
+        layers = [layer_name(one) for one in self._layers]
+        entry = {"Config": name, "RepoTags": None, "Layers": layers}
         for file, data in ((name, content), ("manifest.json", json.dumps([entry]).encode())):
-            self._file.write(_header(file, len(data)) + data + bytes(-len(data) % _BLOCK))
+            self._file.write(whole_file(file, data))
         self._file.write(bytes(2 * _BLOCK))
         return identity
 
     def _begin(self, diff_id: str, size: int) -> None:
-        self._file.write(_header(_path(diff_id), size))
+        self._file.write(header(layer_name(diff_id), size))
 
     def _end(self, diff_id: str, size: int) -> None:
         self._file.write(bytes(-size % _BLOCK))
@@ -134,16 +136,6 @@ def architecture() -> str:
     """Return the architecture of this machine as images name it."""
     known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
     return known.get(os.uname().machine, os.uname().machine)
-
-
-def _path(diff_id: str) -> str:
-    return f"{diff_id.removeprefix('sha256:')}.tar"
-
-
-def _header(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: Path | bytes) -> None:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from helvetia import BuildFailed
 from helvetia.plugins.registry.common.errands import errand
 from helvetia.plugins.registry.common.images import Image, Layer
+from helvetia.plugins.registry.common.saved import header, layer_name, whole_file
 
 _CHUNK = 1024 * 1024
 _BLOCK = tarfile.BLOCKSIZE
@@ -43,16 +44,16 @@ async def archive_of(
     entry = {
         "Config": config,
         "RepoTags": [name],
-        "Layers": [_path(layer) for layer in image.layers],
+        "Layers": [layer_name(layer.diff_id) for layer in image.layers],
     }
-    yield _file(config, image.config)
-    yield _file("manifest.json", json.dumps([entry]).encode())
+    yield whole_file(config, image.config)
+    yield whole_file("manifest.json", json.dumps([entry]).encode())
     done = 0
     with image.archive.open("rb") as source:
         for diff_id, layer in layers.items():
             if diff_id in left_out:
                 continue
-            yield _header(_path(layer), layer.size)
+            yield header(layer_name(diff_id), layer.size)
             async for chunk in _content(source, layer):
                 tell(done)
                 yield chunk
@@ -70,17 +71,3 @@ async def _content(source: BinaryIO, layer: Layer) -> AsyncIterator[bytes]:
             raise BuildFailed("the built image became shorter", hint="deploy again")
         yield chunk
         at += len(chunk)
-
-
-def _path(layer: Layer) -> str:
-    return f"{layer.diff_id.removeprefix('sha256:')}.tar"
-
-
-def _file(name: str, content: bytes) -> bytes:
-    return _header(name, len(content)) + content + bytes(-len(content) % _BLOCK)
-
-
-def _header(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    return member.tobuf(tarfile.GNU_FORMAT)

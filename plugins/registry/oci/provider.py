@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,8 +106,7 @@ class OciRegistry(Registry):
             return False
         if digest != reference.digest:
             return False
-        async with await self._client(f"repository:{repository}:pull") as client:
-            kept = Repository(client, repository, installation=self._installation)
+        async with self._opened(repository) as kept:
             manifest = await kept.manifest(checked_digest(digest))
             return manifest is not None and not await kept.missing(manifest.parts)
 
@@ -114,9 +114,7 @@ class OciRegistry(Registry):
         """Forget an image of ours; its layers stay until the registry collects its garbage."""
         repository = self._settings.repository(checked_service(service_id))
         checked_digest(digest)
-        scope = f"repository:{repository}:pull,delete"
-        async with await self._client(scope) as client:
-            kept = Repository(client, repository, installation=self._installation)
+        async with self._opened(repository, rights="pull,delete") as kept:
             if await kept.manifest(digest):
                 await kept.delete(digest)
 
@@ -125,8 +123,7 @@ class OciRegistry(Registry):
         repository = self._settings.repository(checked_service(service_id))
         if not self._settings.url:
             return []
-        async with await self._client(f"repository:{repository}:pull") as client:
-            kept = Repository(client, repository, installation=self._installation)
+        async with self._opened(repository) as kept:
             return sorted({manifest.digest for manifest in await kept.manifests()})
 
     def _reference(
@@ -139,6 +136,11 @@ class OciRegistry(Registry):
             bytes=manifest.bytes,
             artifact=replace(artifact, location=location),
         )
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, repository: str, rights: str = "pull") -> AsyncIterator[Repository]:
+        async with await self._client(f"repository:{repository}:{rights}") as client:
+            yield Repository(client, repository, installation=self._installation)
 
     async def _client(self, *scopes: str, log: LogSink | None = None) -> Client:
         if not self._settings.url:

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aiodocker import Docker, DockerError
 
 from helvetia import HelvetiaError
-from helvetia.plugins.runtimes.docker.engine import Engine, inspect_image, remove_container
+from helvetia.plugins.runtimes.docker.engine import (
+    Engine,
+    inspect_image,
+    remove_container,
+    seconds,
+)
 from helvetia.plugins.runtimes.docker.labels import INSTALLATION, KIND, object_name
 
 from .managed import Ended, Managed, Program
@@ -177,6 +181,6 @@ async def _pull(docker: Docker, name: str) -> None:
 
 def _moment(text: str) -> float:
     try:
-        return datetime.fromisoformat(f"{text[:26].rstrip('Z')}+00:00").timestamp()
+        return seconds(text)
     except ValueError:
         return 0.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 import aiohttp
@@ -23,6 +25,7 @@ _UNREACHABLE = 900  # what aiodocker calls a broken connection
 _CHECK_SECONDS = 0.9
 _UNCUT_SECONDS = 4.0
 _REMOVAL_PAUSE_SECONDS = 0.02
+_FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
 class Unreachable(HelvetiaError):
@@ -156,6 +159,12 @@ class Engine:
         if isinstance(cause, TimeoutError):
             return f"{self.host} does not answer"
         return f"{self.host}: {cause}"
+
+
+def seconds(time_of_day: str) -> float:
+    """Return a time of the engine's as seconds since the epoch; 0 if it is none."""
+    moment = datetime.fromisoformat(_FRACTION.sub(r"\1", time_of_day).replace("Z", "+00:00"))
+    return moment.timestamp() if moment.year > 1 else 0.0
 
 
 async def uncut(work: Coroutine[Any, Any, Result]) -> Result:

@@ -18,8 +18,7 @@ from aiohttp import ClientResponse
 
 from helvetia import RuntimeLog, RuntimeLogPage
 
-from .engine import Engine
-from .observing import seconds
+from .engine import Engine, seconds
 
 STREAMS = {1: "stdout", 2: "stderr"}
 _LOOKS = (32, 1024)  # entries from the end, before the whole log is read

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from aiodocker import Docker
 
 from helvetia import InstanceStatus, Observation
 
-from .engine import Engine
+from .engine import Engine, seconds
 from .labels import ADDRESS
 from .networks import is_connected
 
@@ -23,7 +21,6 @@ _LOOP_SECONDS = 150.0  # two of the engine's longest pauses, and some
 _LASTED_SECONDS = 10.0  # after such a run the engine's pauses begin anew
 _LATE_SECONDS = 0.3
 _LONG_PAUSE = 5.0  # many ends in a row lead to it
-_FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
 class _End(NamedTuple):
@@ -31,12 +28,6 @@ class _End(NamedTuple):
 
     code: int | None
     out_of_memory: bool
-
-
-def seconds(time_of_day: str) -> float:
-    """Return a time of the engine's as seconds since the epoch; 0 if it is none."""
-    moment = datetime.fromisoformat(_FRACTION.sub(r"\1", time_of_day).replace("Z", "+00:00"))
-    return moment.timestamp() if moment.year > 1 else 0.0
 
 
 def exit_code(status: int) -> int:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,12 +14,12 @@ from helvetia import (
 from helvetia.plugins.runtimes.docker.runtime import DockerRuntime
 from helvetia.testing import Lines, TestKernel
 from tests.docker_engine import DockerEngine
+from tests.registry.server import running_registry
 
 from .conftest import (
     MakeSpec,
     answer,
     container,
-    eventually,
     networks,
 )
 
@@ -142,34 +140,15 @@ async def test_only_an_image_by_digest_is_started(runtime: DockerRuntime, spec: 
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
+def registry() -> Iterator[str]:
     """A real registry on loopback."""
-    import subprocess
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    (tmp_path / "registry.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/images}}}}\n"
-        f"http: {{addr: '{address}'}}\n"
-    )
-    argv = ["docker-registry", "serve", str(tmp_path / "registry.yml")]
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    yield address
-    process.terminate()
-    process.wait()
+    with running_registry() as server:
+        yield server.url.removeprefix("http://")
 
 
 async def test_an_image_that_is_missing_is_pulled_by_digest(
     runtime: DockerRuntime, spec: MakeSpec, docker_engine: DockerEngine, registry: str
 ) -> None:
-    async def listening() -> bool:
-        with socket.socket() as probe:
-            host, port = registry.split(":")
-            return probe.connect_ex((host, int(port))) == 0
-
-    await eventually(listening, bool)
     tag = f"{registry}/team/app:1"
     docker_engine.busybox(tag)
     docker_engine("push", tag)
