@@ -97,8 +97,10 @@ async def test_stages_arguments_and_secrets(
 @pytest.mark.long
 async def test_failures_and_limits_are_told(buildah: Make, workshop: Workshop) -> None:
     small = buildah(memory_mb=512, pids=512, disk_mb=256)
-    message = await fails(workshop, small, "RUN echo one; echo two >&2; exit 3")
-    assert message == "step 5/5 (RUN echo one; echo two >&2; exit 3) ended with exit code 3: two"
+    message = await fails(workshop, small, "RUN echo one >&2; echo two >&2; exit 3")
+    assert (
+        message == "step 5/5 (RUN echo one >&2; echo two >&2; exit 3) ended with exit code 3: two"
+    )
     message = await fails(workshop, small, "RUN tail /dev/zero")
     assert message == "memory limit 512 MB reached while running step 5/5 (RUN tail /dev/zero)"
     write = "dd if=/dev/zero of=/big bs=1M count=400"
