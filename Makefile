@@ -3,6 +3,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
+# The tests start hundreds of processes; without kept byte code each compiles all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test test-long check bench clean
 
 help:
@@ -19,11 +22,11 @@ run: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(BIN)/python tests/needs.py
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 40 -m "not long"
 
 test-long: $(VENV)/installed-dev
 	@$(BIN)/python tests/needs.py
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

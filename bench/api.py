@@ -12,6 +12,7 @@ import aiohttp
 
 from bench._load import TITLES, measure, ring, row, serve, serve_bare
 from bench.tables import Target, judge, show
+from helvetia.cli.local_operator import local_token
 from helvetia.kernel import accounts
 from helvetia.kernel.http.app import make_app, make_runner
 from helvetia.kernel.platform import Platform
@@ -34,7 +35,7 @@ async def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Settings(Path(folder), {}))
         await platform.open()
-        token = await accounts.local_token()
+        token = await local_token()
         team = await accounts.ensure_operator_team()
         runner, url = await serve(make_runner(make_app(platform, ring)))
         plain, plain_url = await serve_bare()

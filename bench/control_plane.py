@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -28,9 +29,12 @@ from tests.e2e.harness import Installation, Repository, free_port, until
 # What was begun before it is idle has ended by then.
 SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 10.0
+# As on a person's machine, where Python keeps what it has compiled.
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
 ALL_MEMORY = "idle memory of all but Traefik and apps (PSS)"
 START = "start that adopts a running proxy"
 LATER = "later start"
+OVERHEAD = "overhead for {} until live"
 
 
 def median(repeats: int, work: Callable[[], float]) -> float:
@@ -97,9 +101,10 @@ def starts(folder: Path, repeats: int) -> list[list[object]]:
     raw = median(repeats, lambda: raw_traefik(folder)) + median(repeats, lambda: seconds(*imports))
     raw_cpu = median(repeats, lambda: children_cpu(lambda: seconds(*imports)))
     fresh = [
-        start(Installation(folder / f"fresh-{number}"), signal.SIGINT) for number in range(repeats)
+        start(Installation(folder / f"fresh-{number}", **COMPILED), signal.SIGINT)
+        for number in range(repeats)
     ]
-    platform = Installation(folder / "again")
+    platform = Installation(folder / "again", **COMPILED)
     start(platform, signal.SIGINT)
     again = [start(platform, signal.SIGINT) for _ in range(repeats)]
     start(platform, signal.SIGTERM)
@@ -167,32 +172,60 @@ def platform_memory(platform: Installation) -> float:
     return total / 2**20
 
 
-def site(folder: Path, files: int) -> Repository:
-    repository = Repository(folder)
-    pages = {f"pages/{number}.html": f"<p>page {number}</p>" * 50 for number in range(files)}
-    repository.commit("a site", {"index.html": "<h1>hello</h1>", **pages})
-    return repository
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A static site: so many pages, copied as they are or made by a build command."""
+
+    pages: int
+    is_built: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{'built' if self.is_built else 'site'}-{self.pages}"
+
+    def make(self, folder: Path) -> Repository:
+        repository = Repository(folder)
+        page = "<p>page {number}</p>" * 50
+        files = {f"pages/{n}.html": page.format(number=n) for n in range(self.pages)}
+        if self.is_built:
+            files = {"build.py": _BUILD.format(pages=self.pages, page=page)}
+        repository.commit("a site", {"index.html": "<h1>hello</h1>", **files})
+        return repository
+
+    def raw(self, repository: Repository, target: str) -> float:
+        """Clone and build without the platform; return the seconds."""
+        url = f"file://{repository.folder}"
+        cloned = seconds("git", "clone", "-q", "--depth", "1", url, target)
+        if self.is_built:
+            return cloned + seconds(*_BUILDING, f"{target}/build.py")
+        return cloned + seconds("cp", "-a", target, f"{target}-built")
+
+
+SITES = (Site(pages=10), Site(pages=1000), Site(pages=1000, is_built=True))
+_BUILDING = ("/usr/bin/env", "python3")
+_BUILD = """
+from pathlib import Path
+out = Path(__file__).parent / "out"
+out.mkdir()
+for number in range({pages}):
+    (out / f"{{number}}.html").write_text(f{page!r})
+(out / "index.html").write_bytes((out.parent / "index.html").read_bytes())
+"""
 
 
 def deployments(platform: Installation, folder: Path, repeats: int) -> list[list[object]]:
     rows: list[list[object]] = []
-    for files in (10, 1000):
-        repository = site(folder / f"site-{files}", files)
-        count = iter(range(1000))
-
-        def build(repository: Repository = repository, count: Iterator[int] = count) -> float:
-            target = f"{repository.folder}-clone-{next(count)}"
-            url = f"file://{repository.folder}"
-            cloned = seconds("git", "clone", "-q", "--depth", "1", url, target)
-            return cloned + seconds("cp", "-a", target, f"{target}-built")
-
-        raw = median(repeats, build)
-        name = f"site-{files}"
+    for site in SITES:
+        repository = site.make(folder / site.name)
+        clones = [f"{repository.folder}-clone-{number}" for number in range(repeats)]
+        raw = statistics.median(site.raw(repository, clone) for clone in clones)
+        options = ["--set", "build_command=python3 build.py", "--set", "output=out"]
+        options = options if site.is_built else []
         walls, inside, until_live = [], [], []
         for number in range(repeats + 1):
             repository.commit(f"change {number}", {"index.html": f"<h1>{number}</h1>"})
             began = time.perf_counter()
-            made = platform.json("deploy", str(repository.folder), "--name", name)
+            made = platform.json("deploy", str(repository.folder), "--name", site.name, *options)
             if not number:
                 continue  # the first one has no former version to drain
             walls.append(time.perf_counter() - began)
@@ -207,10 +240,10 @@ def deployments(platform: Installation, folder: Path, repeats: int) -> list[list
             ("of the whole command", walls),
         ):
             took = statistics.median(values)
-            what = f"redeploy of {files} pages, {what}"
-            rows.append([what, "s", took, "git clone + cp", raw, took / raw])
+            beside = "git clone + build" if site.is_built else "git clone + cp"
+            rows.append([f"redeploy of {site.name}, {what}", "s", took, beside, raw, took / raw])
         over = statistics.median(until_live) - raw
-        rows.append([f"overhead for {files} pages until live", "s", over, "", "", ""])
+        rows.append([OVERHEAD.format(site.name), "s", over, "", "", ""])
     return rows
 
 
@@ -238,7 +271,7 @@ def main(repeats: int) -> int:
     with tempfile.TemporaryDirectory(prefix="helvetia-bench-") as name:
         folder = Path(name)
         rows = starts(folder, repeats)
-        platform = Installation(folder / "home")
+        platform = Installation(folder / "home", **COMPILED)
         try:
             platform.up()
             rows += deployments(platform, folder, repeats)
@@ -252,8 +285,7 @@ def main(repeats: int) -> int:
         ALL_MEMORY: 120.0,
         LATER: 1.5,
         START: 1.5,
-        "overhead for 10 pages until live": 1.5,
-        "overhead for 1000 pages until live": 1.5,
+        **{OVERHEAD.format(site.name): 1.5 for site in SITES},
     }
     units = {str(row[0]): str(row[1]) for row in rows}
     return judge(

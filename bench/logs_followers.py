@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp import web
 
 from bench.tables import show
+from helvetia.cli.local_operator import local_token
 from helvetia.kernel import accounts
 from helvetia.kernel.http.app import make_app, make_runner
 from helvetia.kernel.models import Deployment, DeploymentStatus, Service
@@ -159,7 +160,7 @@ async def main(lines: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Settings(Path(folder), {}))
         await platform.open()
-        token = await accounts.local_token()
+        token = await local_token()
         team = await accounts.ensure_operator_team()
         new = NewService(name="web", source="https://example.com/x.git")
         service = await services.create(platform, new, team_id=team.id, actor="", trusted=False)

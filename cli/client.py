@@ -10,6 +10,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
@@ -110,7 +111,7 @@ class Client:
                     return self._read(answer.status, answer.body)
                 wait = _retry_after(answer)
             except Unauthenticated:
-                if not await self._find_new_token(token):
+                if attempt == _ATTEMPTS or not await self._find_new_token(token):
                     raise
                 wait = 0.0
             except Broken as error:
@@ -141,6 +142,50 @@ class Client:
                 return self._read(answer.status, await answer.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error
+
+    async def download(
+        self, path: str, query: Mapping[str, str | int | None]
+    ) -> AsyncIterator[bytes]:
+        """Go through the bytes of an answer that may be large."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=_TIMEOUT)
+        try:
+            async with self._open.get(
+                self._url(path, query), headers=self._authorization, timeout=timeout
+            ) as answer:
+                if answer.status >= 400:
+                    self._read(answer.status, await answer.read())
+                async for part in answer.content.iter_any():
+                    yield part
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    @asynccontextmanager
+    async def socket(self, path: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Lend an open WebSocket.
+
+        Raises:
+            HelvetiaError: the control plane refused, or it cannot be reached.
+        """
+        import aiohttp
+
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                socket = await self._open.ws_connect(
+                    self._url(path),
+                    headers=self._authorization,
+                    heartbeat=15,
+                    max_msg_size=_MAX_FRAME,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            # The refusal of a handshake has no words; that of a plain request does.
+            await self.request("GET", path)
+            raise self._unreachable(error) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        async with socket:
+            yield socket
 
     async def frames(self, path: str, *, after: int) -> AsyncIterator[dict[str, Any]]:
         """Go through the JSON frames of a WebSocket until the control plane closes it.

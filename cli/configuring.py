@@ -20,6 +20,7 @@ from .sources import Given, make_readable
 
 _LABELS = {
     "name": "--name",
+    "team": "--team",
     "ref": "--ref",
     "type": "--type",
     "environment": "--env",
@@ -44,6 +45,7 @@ class Wanted:
     worker_labels: list[str] = field(default_factory=list)
     replicas: int | None = None
     volumes: dict[str, str] = field(default_factory=dict)
+    team: str | None = None
 
 
 async def bring_up_to_date(session: Session, given: Given, wanted: Wanted) -> str | None:
@@ -119,7 +121,7 @@ def changed_settings(settings: ServiceSettings, wanted: Wanted) -> ServiceSettin
 
 def _new_service(given: Given, wanted: Wanted) -> NewService:
     values: dict[str, Any] = {"name": given.name, "source": given.label}
-    for name in ("ref", "type", "environment"):
+    for name in ("ref", "type", "environment", "team"):
         if (value := getattr(wanted, name)) not in (None, {}):
             values[name] = value
     return validated(NewService, values, names=_LABELS)

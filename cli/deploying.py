@@ -87,6 +87,9 @@ def deploy(
         list[str] | None,
         typer.Option(metavar="NAME=PATH", help="Folder that outlives releases; empty unsets."),
     ] = None,
+    team: Annotated[
+        str | None, typer.Option(metavar="TEAM", help="Team of a new service. Default: yours.")
+    ] = None,
     upload: Upload = False,
     no_wait: NoWait = False,
     as_json: Json = False,
@@ -120,6 +123,7 @@ def deploy(
             worker_labels=worker or [],
             replicas=replicas,
             volumes=volumes,
+            team=team,
         )
         deployed = await bring_up_to_date(session, given, wanted)
         made = await session.api.deploy(given.name, NewDeployment(), key=random_key())

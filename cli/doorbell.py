@@ -7,8 +7,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from taskiq.receiver import Receiver
-
 from helvetia.kernel.contracts.broker import Broker
 
 LOG = "log"
@@ -59,6 +57,8 @@ class Doorbell:
         await self._broker.queue.startup()
         self._hearing.append(asyncio.create_task(self._hear(self._broker, told)))
         if rung is not None:
+            from taskiq.receiver import Receiver
+
             self._answer = rung
             self._broker.queue.is_worker_process = True
             receiver = Receiver(self._broker.queue, max_async_tasks=1, run_startup=False)

@@ -8,16 +8,25 @@ import typer
 from typer.core import TyperGroup
 
 from . import (
+    auditing,
     caching,
+    commanding,
     deploying,
     doctor,
     environment,
+    github,
+    keys,
     listing,
     logs,
+    measuring,
+    notifying,
+    people,
     plugins,
+    previews,
     scaffold,
     serve,
     services,
+    teams,
     tokens,
     webhooks,
     working,
@@ -25,8 +34,9 @@ from . import (
 from .running import PANELS
 
 _PARTS = (
-    serve, deploying, listing, logs, services, caching, environment, plugins, scaffold, tokens,
-    webhooks, working, doctor,
+    serve, deploying, listing, auditing, logs, measuring, services, caching, commanding,
+    environment, plugins, scaffold, tokens, people, teams, keys, webhooks, notifying, github,
+    previews, working, doctor,
 )  # fmt: skip
 
 

@@ -12,22 +12,26 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from helvetia.kernel import accounts
 from helvetia.kernel.errors import Conflict, HelvetiaError, PortTaken
-from helvetia.kernel.http.app import make_app, make_runner
 from helvetia.kernel.models import Instance, Lease, Service, ServiceStatus
 from helvetia.kernel.pipeline.lease import release_dead
 from helvetia.kernel.pipeline.workspaces import collect_workspaces
 from helvetia.kernel.platform import Platform, prepare_home
 from helvetia.kernel.providers import plugin_call
 from helvetia.kernel.settings import Settings
-from helvetia.kernel.worker import CHANGED, Worker
 
 from .doorbell import LOG, Doorbell
+from .local_operator import local_token
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from helvetia.kernel.worker import Worker
 
 _SETUP_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -107,25 +111,52 @@ class Server:
             if self._working:
                 self._say("starting providers")
                 stack.push_async_callback(self.platform.providers.close, _STOP_SECONDS)
-                await self.platform.providers.setup(_SETUP_SECONDS)
-                self.worker = Worker(self.platform, self.doorbell.tell)
-                await self.worker.start()
-                stack.push_async_callback(self.worker.stop)
+            _, app = await asyncio.gather(self._setup(), self._load())
+            if self._working:
+                await self._work(stack)
             if self._working or self._control_plane:
                 await self.doorbell.start(
                     told=self._told, rung=self.worker.ring if self.worker else None
                 )
-            if self._control_plane:
-                await self._serve(stack)
+            if app is not None:
+                await self._serve(app, stack)
             yield
 
-    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
-        if not self._working:
-            # Signing in needs them; the proxy and the runtimes are the workers' business.
-            for entry in self.platform.providers.auth.all():
+    async def _setup(self) -> None:
+        providers = self.platform.providers
+        if self._working:
+            await providers.setup(_SETUP_SECONDS)
+        elif self._control_plane:
+            # Signing in needs them; the proxy is the workers' business.
+            for entry in providers.auth.all():
                 async with plugin_call(entry.plugin, f"{entry.name}.setup", _SETUP_SECONDS):
                     await entry.provider.setup()
-        app = make_app(self.platform, self._ring, self._wake)
+            # For commands of people; where no engine can be reached there are none.
+            await self._set_up_runtimes()
+
+    async def _load(self) -> web.Application | None:
+        """Load what is needed last, while the providers start, above all the proxy."""
+        if self._working:
+            await asyncio.to_thread(import_module, "helvetia.kernel.worker")
+        if not self._control_plane:
+            return None
+        await asyncio.to_thread(import_module, "helvetia.kernel.http.app")
+        from helvetia.kernel.http.app import make_app
+
+        return make_app(self.platform, self._ring, self._wake)
+
+    async def _work(self, stack: contextlib.AsyncExitStack) -> None:
+        from helvetia.kernel.worker import Worker
+
+        self.worker = Worker(self.platform, self.doorbell.tell)
+        await self.worker.start()
+        stack.push_async_callback(self.worker.stop)
+
+    async def _serve(self, app: web.Application, stack: contextlib.AsyncExitStack) -> None:
+        from aiohttp.web import TCPSite
+
+        from helvetia.kernel.http.app import make_runner
+
         runner = make_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -133,7 +164,7 @@ class Server:
         await self._write_control_file(stack)
         host, port = self._settings.http
         try:
-            await web.TCPSite(runner, host, port).start()
+            await TCPSite(runner, host, port).start()
         except OSError as error:
             raise _taken((host, port), "HELVETIA_HTTP", "the control plane") from error
         self.first_run = await self._first_run()
@@ -150,6 +181,8 @@ class Server:
         if self.worker is not None:
             self.worker.wake()
         else:
+            from helvetia.kernel.worker import CHANGED
+
             self.doorbell.tell(CHANGED)
 
     def _told(self, news: str) -> None:
@@ -163,7 +196,7 @@ class Server:
         """Leave the address and a token where the command line of this user finds them."""
         path = self._settings.home / "control.json"
         temporary = path.with_suffix(f".{os.getpid()}")
-        token = await accounts.local_token()
+        token = await local_token()
         descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump({"url": self.url, "token": token, "pid": os.getpid()}, file)
@@ -171,7 +204,7 @@ class Server:
         stack.callback(path.unlink, missing_ok=True)
 
     async def _first_run(self) -> str | None:
-        if await accounts.has_users():
+        if await accounts.has_operator():
             return None
         for entry in self.platform.providers.auth.all():
             async with plugin_call(entry.plugin, f"{entry.name}.first_run", _STOP_SECONDS):
@@ -187,16 +220,19 @@ class Server:
             await self.worker.stop()
         elif not self._working:
             # Only to stop what they run; setting up a router would start its proxy.
-            for runtime in platform.providers.runtimes.all():
-                with contextlib.suppress(HelvetiaError):
-                    async with plugin_call(runtime.plugin, f"{runtime.name}.setup", _SETUP_SECONDS):
-                        await runtime.provider.setup()
+            await self._set_up_runtimes()
         await asyncio.gather(*(self._stop_instance(row) for row in await Instance.all()))
         for family in platform.providers.families:
             for entry in family.all():
                 with contextlib.suppress(HelvetiaError):
                     async with plugin_call(entry.plugin, f"{entry.name}.shutdown", 30):
                         await entry.provider.shutdown()
+
+    async def _set_up_runtimes(self) -> None:
+        for runtime in self.platform.providers.runtimes.all():
+            with contextlib.suppress(HelvetiaError):
+                async with plugin_call(runtime.plugin, f"{runtime.name}.setup", _SETUP_SECONDS):
+                    await runtime.provider.setup()
 
     async def _stop_instance(self, row: Instance) -> None:
         with contextlib.suppress(HelvetiaError):

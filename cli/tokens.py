@@ -19,6 +19,14 @@ app.add_typer(token, name="token", rich_help_panel=PLATFORM)
 @token.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    scope: Annotated[
+        str,
+        typer.Option(
+            metavar="SCOPE",
+            help="The most it may do: `read`, `deploy` (also change and run services), or `admin`, "
+            "which is all that you may.",
+        ),
+    ] = "admin",
     expires_in_days: Annotated[
         int | None, typer.Option(metavar="DAYS", min=1, max=3650, help="Default: it never expires.")
     ] = None,
@@ -31,8 +39,8 @@ def create(
 
         from .api import validated
 
-        values = {"name": name, "expires_in_days": expires_in_days}
-        wanted = validated(NewToken, values, names={"name": "NAME"})
+        values = {"name": name, "scope": scope, "expires_in_days": expires_in_days}
+        wanted = validated(NewToken, values, names={"name": "NAME", "scope": "--scope"})
         made = await session.api.create_token(wanted)
         if session.out.as_json:
             session.out.json(made)
@@ -58,13 +66,14 @@ def list_(as_json: Json = False) -> None:
             [
                 one.id,
                 one.name,
+                one.scope,
                 rendering.age(one.created_at),
                 rendering.age(one.last_used_at) if one.last_used_at else "never",
                 f"{one.expires_at:%Y-%m-%d}" if one.expires_at else "never",
             ]
             for one in found
         ]
-        session.out.table(["id", "name", "made", "used", "expires"], rows)
+        session.out.table(["id", "name", "scope", "made", "used", "expires"], rows)
 
     run(act, as_json=as_json)
 

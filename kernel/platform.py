@@ -90,6 +90,14 @@ class Platform:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
+    def seal(self, value: str, *, place: str) -> str:
+        """Encrypt a secret for a plugin's table."""
+        return self.vault.encrypt(value, place=place)
+
+    def unseal(self, text: str, *, place: str) -> str:
+        """Decrypt what `seal` encrypted."""
+        return self.vault.decrypt(text, place=place)
+
     # --- life -------------------------------------------------------------------------------
 
     @property

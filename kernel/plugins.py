@@ -11,7 +11,6 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 
 from helvetia.version import API_VERSION, __version__
 
@@ -198,6 +197,8 @@ def _check_api(module: object) -> None:
 def _check_requirement(distribution: Distribution | None) -> None:
     if distribution is None or _facts(distribution)[0] == STOCK:
         return
+    from packaging.requirements import InvalidRequirement, Requirement
+
     for text in distribution.requires or []:
         try:
             requirement = Requirement(text)

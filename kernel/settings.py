@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from .errors import SettingsError
 from .hookspecs import SettingsSection
@@ -191,6 +191,13 @@ class Settings:
         values = self._sections[schema]
         assert isinstance(values, schema)
         return values
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no log may show: secret values of sections; of URLs those with a password."""
+        values = [value for section in self._sections.values() for _, value in section]
+        found = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return {one for one in (*found, self.database_url) if "://" not in one or "@" in one}
 
     def _read_file(self) -> dict[str, Any]:
         try:

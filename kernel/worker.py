@@ -132,6 +132,7 @@ class Worker:
             await self._artifacts.collect()
             await collect_kept(self._platform)
             await collect_workspaces(self._platform)
+            await events.tidy(self._platform.providers)
             await self._collector.trim()
         return self._reconciler.is_repairing
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import json
+import math
+import time
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from .records import LogRecord
 from .store import LogStore
 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 256 * 1024
+TAIL_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogBatch:
-    """What a follower gets at once: how many records it missed, then the next ones."""
+    """What a follower gets at once: how many records it missed, then the next ones.
+
+    Many followers of one log share it, and what was made of it.
+    """
 
     records: list[LogRecord]
     skipped: int = 0
@@ -25,6 +33,59 @@ class LogBatch:
     def last_seq(self) -> int:
         """The number to resume behind."""
         return self.records[-1].seq
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The batch as a frame of the API, in JSON."""
+        shown = {"records": [one.json() for one in self.records], "skipped": self.skipped}
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class _Tail:
+    """The newest batches of a log that is followed, so that it is read once for all followers.
+
+    Whoever keeps up finds what the first one has read. Who does not reads for itself.
+    """
+
+    def __init__(self) -> None:
+        self.news: set[asyncio.Event] = set()
+        self.reading = asyncio.Lock()
+        self.asking = asyncio.Lock()
+        self.is_over = False
+        self.asked_at = self.looked_at = -math.inf
+        self.looked_behind = -1
+        self._batches: deque[LogBatch] = deque()
+        self._bytes = 0
+
+    def wake(self) -> None:
+        """Have all followers look, and ask whether this is the end."""
+        self.asked_at = self.looked_at = -math.inf
+        for event in self.news:
+            event.set()
+
+    def behind(self, after: int) -> LogBatch | None:
+        """Return what follows a number, if it is here."""
+        if not self._batches or not self._first - 1 <= after < self._batches[-1].last_seq:
+            return None
+        batch = next(one for one in self._batches if after < one.last_seq)
+        first = batch.records[0].seq
+        if after == first - batch.skipped - 1:
+            return batch
+        rest = batch.records[max(after - first + 1, 0) :]
+        return LogBatch(rest, skipped=rest[0].seq - after - 1)
+
+    @property
+    def _first(self) -> int:
+        return self._batches[0].records[0].seq - self._batches[0].skipped
+
+    def add(self, after: int, batch: LogBatch) -> None:
+        """Keep what was read behind a number, if it follows on the rest."""
+        if self._batches and after != self._batches[-1].last_seq:
+            return
+        self._batches.append(batch)
+        self._bytes += sum(record.size for record in batch.records)
+        while self._bytes > TAIL_BYTES and len(self._batches) > 1:
+            self._bytes -= sum(record.size for record in self._batches.popleft().records)
 
 
 class LogHub:
@@ -38,7 +99,7 @@ class LogHub:
     def __init__(self, store: LogStore, *, poll_seconds: float = 0.5) -> None:
         self._store = store
         self._poll_seconds = poll_seconds
-        self._followers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._tails: defaultdict[str, _Tail] = defaultdict(_Tail)
         self.relay: Callable[[str], None] = lambda log: None
         """Told what this process writes; brings it to the hubs of others."""
 
@@ -49,13 +110,13 @@ class LogHub:
 
     def wake(self, log: str) -> None:
         """Have the followers in this process look at a log."""
-        for event in self._followers.get(log, ()):
-            event.set()
+        if log in self._tails:
+            self._tails[log].wake()
 
     @property
     def followers(self) -> int:
         """How many follow some log now."""
-        return sum(map(len, self._followers.values()))
+        return sum(len(tail.news) for tail in self._tails.values())
 
     async def follow(
         self, log: str, after: int, *, ended: Callable[[], Awaitable[bool]]
@@ -71,34 +132,61 @@ class LogHub:
             ended: tells whether the log's writer has closed it for good.
         """
         after = max(after, 0)
-        news = asyncio.Event()
-        self._followers[log].add(news)
+        news, tail = asyncio.Event(), self._tails[log]
+        tail.news.add(news)
         try:
             over = False
             while True:
                 news.clear()
-                batch = await self._next(log, after)
+                batch = await self._next(tail, log, after)
                 if batch is not None:
                     after = batch.last_seq
                     yield batch
                 elif over:
                     return
                 # Asked before the last look: what was written before the end is not missed.
-                elif not (over := await ended()):
+                elif not (over := await self._is_over(tail, ended)):
                     await _wait(news, self._poll_seconds)
         finally:
-            self._leave(log, news)
+            tail.news.discard(news)
+            if not tail.news and self._tails.get(log) is tail:
+                del self._tails[log]
 
-    async def _next(self, log: str, after: int) -> LogBatch | None:
-        records = await self._store.read(log, after, BATCH_RECORDS, max_bytes=BATCH_BYTES)
-        if not records:
-            return None
-        return LogBatch(records, skipped=records[0].seq - after - 1)
+    async def _next(self, tail: _Tail, log: str, after: int) -> LogBatch | None:
+        if (batch := tail.behind(after)) is not None:
+            return batch
+        async with tail.reading:
+            # Another follower may have read it meanwhile.
+            if (batch := tail.behind(after)) is not None:
+                return batch
+            now = time.monotonic()
+            # Another follower may have found that there is nothing yet; news count again.
+            if after == tail.looked_behind and now - tail.looked_at < self._poll_seconds / 2:
+                return None
+            tail.looked_behind, tail.looked_at = after, now
+            records = await self._store.read(log, after, BATCH_RECORDS, max_bytes=BATCH_BYTES)
+            if not records:
+                return None
+            batch = LogBatch(records, skipped=records[0].seq - after - 1)
+            tail.add(after, batch)
+            tail.looked_behind = -1
+            return batch
 
-    def _leave(self, log: str, news: asyncio.Event) -> None:
-        self._followers[log].discard(news)
-        if not self._followers[log]:
-            del self._followers[log]
+    async def _is_over(self, tail: _Tail, ended: Callable[[], Awaitable[bool]]) -> bool:
+        """Ask once for all followers: again after news, and from time to time."""
+        async with tail.asking:
+            now = time.monotonic()
+            if not tail.is_over and now - tail.asked_at >= self._poll_seconds / 2:
+                # News that come while it is asked count again.
+                tail.asked_at = now
+                try:
+                    tail.is_over = await ended()
+                except BaseException:
+                    tail.asked_at = -math.inf
+                    raise
+                # The last look comes after the question.
+                tail.looked_at = -math.inf
+        return tail.is_over
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

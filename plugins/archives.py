@@ -113,7 +113,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_files: int) -> No
     """
     try:
         with gzip.open(archive, "rb") as stream:
-            limited = _Limited(stream, max_bytes + max_files * _ENTRY_OVERHEAD + _MAX_HEADER)
+            limited = _Limited(stream, max_bytes, max_files * _ENTRY_OVERHEAD + _MAX_HEADER)
             with tarfile.open(
                 fileobj=cast("BinaryIO", limited), mode="r|", tarinfo=_Member, bufsize=_BUFFER
             ) as tar:
@@ -149,15 +149,16 @@ class _Member(tarfile.TarInfo):
 class _Limited(io.RawIOBase):
     """A stream that ends in an error once more bytes came out of it than expected."""
 
-    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, max_bytes: int, overhead: int) -> None:
         self._stream = stream
-        self._left = limit
+        self._max_bytes = max_bytes
+        self._left = max_bytes + overhead
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise _too_large()
+            raise _too_large(self._max_bytes)
         return data
 
 
@@ -206,7 +207,7 @@ class _Unpacking:
     def _file(self, tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
         self._bytes += member.size
         if self._bytes > self._max_bytes:
-            raise _too_large()
+            raise _too_large(self._max_bytes)
         source = cast("IO[bytes]", tar.extractfile(member))
         (self._folder / path).parent.mkdir(parents=True, exist_ok=True)
         self._unlink(path)
@@ -235,10 +236,10 @@ def _relative(name: str) -> str:
     return "" if path == "." else path
 
 
-def _too_large() -> InvalidInput:
+def _too_large(max_bytes: int) -> InvalidInput:
     return InvalidInput(
         "archive",
-        "it is larger than allowed when unpacked",
+        f"it is larger than allowed when unpacked: {max_bytes / 2**20:g} MiB",
         hint=f"Leave out what the build makes anew with {IGNORE_FILE}.",
     )
 

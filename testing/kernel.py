@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from helvetia.kernel.contracts.base import Provider
+from helvetia.kernel.secrets import open_vault
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -62,6 +63,14 @@ class TestKernel:
         path = self.home / name
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
+
+    def seal(self, value: str, *, place: str) -> str:
+        """Encrypt a secret with a key of this folder."""
+        return open_vault(self.folder(".")).encrypt(value, place=place)
+
+    def unseal(self, text: str, *, place: str) -> str:
+        """Decrypt what `seal` encrypted."""
+        return open_vault(self.folder(".")).decrypt(text, place=place)
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +213,23 @@ class RouterConformance(Conformance):
         await ask("a.test")
         await eventually(lambda: count("new"), lambda now: now == 1)
         assert await count() == 15
+
+    async def test_meters(self, ready: Any, old: Route, ask: Ask) -> None:
+        """Counts the answers of all releases by status and by time, or has no meters."""
+        await ready.activate(old)
+        for _ in range(7):
+            await ask("a.test")
+
+        async def counted() -> int:
+            meter = (await ready.meters()).get((old.service_id, "old"))
+            if meter is None:
+                return 0
+            assert sum(meter.seconds.values()) == sum(meter.statuses.values())
+            assert max(meter.seconds) == math.inf, "the last bound is infinite"
+            return int(meter.statuses[2])
+
+        if type(ready).meters is not Router.meters:
+            await eventually(counted, lambda now: now == 7)
 
     async def test_labels(self, ready: Any) -> None:
         """Gives an instance the same labels each time, as text, and none of the platform's own."""

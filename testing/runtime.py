@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -30,16 +29,13 @@ from helvetia.kernel.errors import ReleaseFailed
 
 from . import program
 from .base import (
-    Conformance,
-    Lines,
     after,
-    cancel_midway,
     cut_off,
     eventually,
-    read_files,
     write_files,
 )
 from .kernel import TestKernel
+from .oneoff import Lifeline, OneOffConformance
 
 ROLES = ("web", "stubborn", "chatty", "crash", "fail", "hang", "scribble")
 _SECRET = "HELVETIA_SECRET_OF_THE_PLATFORM"  # noqa: S105 - a name
@@ -48,32 +44,7 @@ _PAGE = 70
 _START_SECONDS = 10
 
 
-class Lifeline:
-    """Counts the process trees of the sample program that are alive."""
-
-    def __init__(self) -> None:
-        self.alive = 0
-        self.port = 0
-        self.stack = contextlib.ExitStack()
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hold one connection until its last process is gone."""
-        self.alive += 1
-        self.stack.callback(writer.close)
-        with contextlib.suppress(OSError):
-            await reader.read()
-        self.alive -= 1
-
-    async def until(self, count: int, seconds: float = 15) -> None:
-        """Wait until so many trees are alive."""
-
-        async def alive() -> int:
-            return self.alive
-
-        await eventually(alive, lambda now: now == count, seconds)
-
-
-class RuntimeConformance(Conformance):
+class RuntimeConformance(OneOffConformance):
     """The suite for runtimes.
 
     Override `artifact` if the runtime takes no folders: it needs one process for each of
@@ -336,31 +307,6 @@ class RuntimeConformance(Conformance):
         writer.close()
         assert count is None or count >= 1
         assert stats is None or (stats.processes >= 2 and stats.memory_bytes > 1_000_000)
-
-    # --- processes that run once ------------------------------------------------------------
-
-    async def test_run(self, ready: Any, spec: InstanceSpec) -> None:
-        """Runs a process once, with its output in the log, and returns its exit code."""
-        log = Lines()
-        assert await ready.run(replace(spec, process="fail"), log) == 3
-        assert "it says why" in log.text
-        assert list(await ready.list()) == [], "it is no instance"
-        with pytest.raises(ReleaseFailed):
-            await ready.run(replace(spec, process="not-a-process"), Lines())
-
-    async def test_run_in_copy(self, ready: Any, spec: InstanceSpec) -> None:
-        """Runs it in a copy of its own: what it writes is in no release."""
-        artifact = spec.artifact.artifact
-        before = read_files(artifact.folder) if artifact.kind == DIRECTORY else {}
-        assert await ready.run(replace(spec, process="scribble"), Lines()) == 0
-        if artifact.kind == DIRECTORY:
-            assert read_files(artifact.folder) == before
-
-    async def test_run_cancelled(self, ready: Any, spec: InstanceSpec, lifeline: Lifeline) -> None:
-        """Ends the whole process tree of it when it is cancelled or its time is up."""
-        work = ready.run(replace(spec, process="hang"), Lines())
-        await cancel_midway(work, lambda: lifeline.alive)
-        await lifeline.until(0, 2)
 
     # --- helpers ----------------------------------------------------------------------------
 

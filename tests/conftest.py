@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from helvetia.kernel.database import Database
+from tests.copies import Copies
+from tests.copies import copies as copies
 from tests.docker_engine import docker_engine as docker_engine
 from tests.postgres_server import running_postgres
 
@@ -40,10 +42,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+async def database(database_url: str, copies: Copies) -> AsyncIterator[Database]:
     """A migrated, open database of each kind."""
     database = Database(database_url)
-    await database.migrate()
+    await copies.migrate(database)
     await database.open()
     yield database
     await database.close()

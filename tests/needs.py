@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 NEEDS = {
+    "chromium": ("chromium", lambda: shutil.which("chromium")),
     "git": ("git", lambda: shutil.which("git")),
     "npm": ("npm", lambda: shutil.which("npm")),
     "dockerd": ("docker.io", lambda: _tool("dockerd")),

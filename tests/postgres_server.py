@@ -58,15 +58,7 @@ class PostgresServer:
 
     def query(self, url: str, query: str) -> list[tuple[Any, ...]]:
         """Ask a database, from a thread that has no event loop."""
-
-        async def ask() -> list[tuple[Any, ...]]:
-            connection = await asyncpg.connect(url)
-            try:
-                return [tuple(row) for row in await connection.fetch(query)]
-            finally:
-                await connection.close()
-
-        return asyncio.run(ask())
+        return [tuple(row.values()) for row in query_postgres(url, query)]
 
     @property
     def _data(self) -> str:
@@ -75,6 +67,19 @@ class PostgresServer:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), *arguments]
         subprocess.run(command, check=True, capture_output=True, user=self._user, cwd=self._folder)
+
+
+def query_postgres(url: str, query: str) -> list[dict[str, Any]]:
+    """Ask a database, from a thread that has no event loop."""
+
+    async def ask() -> list[dict[str, Any]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [dict(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
 
 
 @contextlib.contextmanager

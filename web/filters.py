@@ -7,19 +7,31 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from helvetia.plugins.api.schemas import Event
-
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Among them those that turn the direction of writing: strangers write commit messages.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # Statuses of deployments and services are written large, of instances and plugins small.
 _TONES = {
-    "good": "ACTIVE LIVE SUCCEEDED active live running",
-    "busy": "DEPLOYING RUNNING starting draining restarting",
-    "bad": "FAILED quarantined crash-loop exited gone",
+    "good": "ACTIVE LIVE SUCCEEDED active live running verified deployed alive ok",
+    "busy": "DEPLOYING RUNNING starting draining restarting QUEUED",
+    "warn": "ROLLED_BACK pending silent",
+    "bad": "FAILED quarantined crash-loop exited gone refused failed",
     "waiting": "PENDING",
 }
 _TONE_OF = {word: tone for tone, words in _TONES.items() for word in words.split()}
+# A status is told by its shape too, not by its colour alone.
+_SHAPES = {"good": "check", "busy": "turn", "warn": "alert", "bad": "cross", "waiting": "ring"}
+_SHAPE_OF = {
+    "STOPPED": "pause",
+    "QUEUED": "clock",
+    "pending": "clock",
+    "CANCELLED": "slash",
+    "SUPERSEDED": "skip",
+    "SKIPPED": "skip",
+    "ROLLED_BACK": "undo",
+    "ignored": "skip",
+    "disabled": "pause",
+}
 
 
 class Timed(Protocol):
@@ -32,6 +44,11 @@ class Timed(Protocol):
 def tone(word: str) -> str:
     """Return the class that colours a status."""
     return _TONE_OF.get(word, "idle")
+
+
+def shape(word: str) -> str:
+    """Return the icon of a status."""
+    return _SHAPE_OF.get(word) or _SHAPES.get(tone(word), "ring")
 
 
 def word(status: str) -> str:
@@ -103,6 +120,31 @@ def bare(url: str) -> str:
     return url.split("://", 1)[-1].rstrip("/")
 
 
+def origin(source: str) -> str:
+    """Return an address of a repository as short as people say it."""
+    if source.startswith("upload:"):
+        return "upload"
+    return bare(source).removesuffix(".git").removeprefix("github.com/")
+
+
+def digest(value: str) -> str:
+    """Return the beginning of a digest."""
+    return value.rpartition(":")[2][:12]
+
+
+_BROWSERS = ("Edg", "OPR", "Firefox", "Chromium", "Chrome", "Safari")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+
+
+def browser(agent: str) -> str:
+    """Return what a browser calls itself in the words of people."""
+    name = next((one for one in _BROWSERS if one in agent), "")
+    system = next((one for one in _SYSTEMS if one in agent), "")
+    shown = {"Edg": "Edge", "OPR": "Opera", "Mac OS": "macOS"}
+    told = " on ".join(shown.get(one, one) for one in (name, system) if one)
+    return told or plain(agent)[:80]
+
+
 def size(number: int | None) -> str:
     """Return bytes in a readable unit."""
     if number is None:
@@ -135,17 +177,26 @@ def hook(name: str) -> str:
     return name.removeprefix("helvetia_")
 
 
-def told(event: Event) -> str:
-    """Return an entry of the journal in words, with its details."""
-    what = event.kind.replace(".", " ").replace("-", " ").capitalize()
-    details = ", ".join(f"{name} {value}" for name, value in event.data.items() if value)
-    return f"{what} ({details})" if details else what
+def count(number: int) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,}"
+
+
+def until(time: datetime, now: datetime | None = None) -> str:
+    """Return how far away something is that is to come."""
+    left = (time - (now or datetime.now(UTC))).total_seconds()
+    if left <= 0:
+        return "over"
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if left >= unit:
+            return f"in {int(left // unit)} {name}"
+    return "in less than a minute"
 
 
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
-        ago, bare, clock, first_line, hook, person, plain, short, size, stream, time_of_day, told,
-        tone, took, word,
+        ago, bare, browser, clock, count, digest, first_line, hook, origin, person, plain, seconds,
+        shape, short, size, stream, time_of_day, tone, took, until, word,
     )
 }  # fmt: skip

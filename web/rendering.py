@@ -13,28 +13,34 @@ from markupsafe import Markup
 from helvetia.kernel.http.access import Caller
 
 from .filters import FILTERS
+from .said import said
 from .static_files import static_url
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SIGN_OUT = "/auth/sign-out"
+FONT = "/static/inter-5.3.woff2"
 
 
 @functools.cache
 def _environment() -> Environment:
     # Later than the rest: a platform that starts shows no page yet.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    import aiohttp_jinja2
+    from jinja2 import FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    # The library keeps its environment in an application. The platform's belongs to no plugin,
+    # so that the dashboard has one for its templates alone.
+    environment = aiohttp_jinja2.setup(
+        web.Application(),
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
+        filters=FILTERS,
+        default_helpers=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
-    environment.globals.update(static=static_url, sign_out=SIGN_OUT)
+    environment.globals.update(static=static_url, sign_out=SIGN_OUT, font=FONT)
     return environment
 
 
@@ -55,13 +61,13 @@ def render(
         template: file in `templates`.
         nav: the part of the dashboard it belongs to.
         status: HTTP status.
-        values: what the template shows.
+        values: what the template shows. `live` is how often the page is looked at again, in
+            milliseconds; `refusal` is why something was not done.
     """
     field = Markup('<input type="hidden" name="csrf_token" value="{}">').format(caller.csrf or "")
+    shown = {"live": 0, "refusal": None, "done": said(request), **values}
     text = (
-        _environment()
-        .get_template(template)
-        .render(user=caller.user, csrf=lambda: field, nav=nav, **values)
+        _environment().get_template(template).render(user=caller.user, csrf=field, nav=nav, **shown)
     )
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     known = {tag.value for tag in request.if_none_match or ()}

@@ -1,153 +1,173 @@
-"""Pages and buttons of services."""
+"""The list of services, and what is shown of one."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from aiohttp import web
+from markupsafe import Markup
 
-from helvetia import HelvetiaError
-from helvetia.kernel.http.access import load_service
-from helvetia.kernel.http.context import Call
-from helvetia.kernel.models import Deployment, DeploymentStatus, Role, Service, ServiceStatus
+from helvetia.kernel.environment import current
+from helvetia.kernel.models import Deployment, Instance, Release, Role, Service
 from helvetia.plugins.api import schemas
-from helvetia.plugins.api.pagination import PageQuery
-from helvetia.plugins.api.resources import (
-    deployments,
-    domains,
-    environment,
-    events,
-    logs,
-    releases,
-    services,
-)
 
-from .visit import Visit
+from . import sparks
+from .service_page import BUSY, CALM, NAV, current_deployment, frame, load
+from .visit import Refusal, Visit
 
-LOG_LINES = 500
-_SHORT = PageQuery(limit=12, cursor=None)
-_WHOLE = PageQuery(limit=100, cursor=None)
-_NAV = "services"
+_SERVICES = 50
+_PAGE = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A service in the list, and when something was last done to it."""
+    """A service in the list: its newest deployment, and how it has been.
+
+    Attributes:
+        sha: commit of what is live, or of what was tried if nothing is.
+        message: of that commit.
+    """
 
     service: schemas.Service
     time: datetime
+    sha: str
+    message: str
+    spark: Markup | None = None
 
 
 async def index(visit: Visit) -> web.Response:
     """List the services."""
-    query = PageQuery(limit=100, cursor=visit.request.query.get("cursor"))
-    found = await services.index(visit.call, query)
-    newest = [one.deployment_id for one in found.items if one.deployment_id]
-    times = {row.id: row.created_at for row in await _times(newest)}
-    rows = [Row(one, times.get(one.deployment_id or "", one.created_at)) for one in found.items]
-    return visit.show("services.html", nav=_NAV, live=True, services=rows, more=found.next)
-
-
-async def show(visit: Visit) -> web.Response:
-    """Show a service."""
-    service = await load_service(visit.caller, visit.part("service"), Role.VIEWER)
-    return await _show(visit, service)
-
-
-async def log(visit: Visit) -> web.Response:
-    """Show what the instances of a service write."""
-    service = await load_service(visit.caller, visit.part("service"), Role.VIEWER)
-    lines = await logs.of_service(visit.call, service, logs.LogQuery(tail=LOG_LINES))
+    cursor = visit.request.query.get("cursor")
+    query = {"limit": _SERVICES, "cursor": cursor}
+    found = await visit.ask("GET", "/api/v1/services", query=query)
+    ids = [one.deployment_id for one in found.items if one.deployment_id]
+    newest = {row.id: row for row in await _newest(ids)}
+    graphs = await sparks.of_services(visit, cursor, _SERVICES)
+    rows = [
+        _row(one, newest.get(one.deployment_id or ""), graphs.get(one.name)) for one in found.items
+    ]
+    is_busy = any(one.status == "DEPLOYING" for one in found.items)
+    home = await visit.caller.home_team()
     return visit.show(
-        "service_log.html",
-        nav=_NAV,
-        live=False,
-        service=service,
-        records=lines.records,
-        skipped=lines.records[0].seq - 1 if lines.records else 0,
+        "services.html",
+        nav=NAV,
+        live=BUSY if is_busy else CALM,
+        services=rows,
+        more=found.next,
+        may_create=bool(home) and visit.caller.may(Role.MEMBER, home),
     )
 
 
-async def deploy(visit: Visit) -> web.StreamResponse:
-    """Deploy the newest commit."""
-    return await _act(visit, _queue(schemas.NewDeployment(action="deploy")))
-
-
-async def restart(visit: Visit) -> web.StreamResponse:
-    """Run the live release again."""
-    return await _act(visit, _queue(schemas.NewDeployment(action="restart")))
-
-
-async def rollback(visit: Visit) -> web.StreamResponse:
-    """Bring back a release."""
-    number = (await visit.request.post()).get("release")
-    wanted = schemas.NewDeployment(action="rollback", release=number)
-    return await _act(visit, _queue(wanted))
-
-
-async def start(visit: Visit) -> web.StreamResponse:
-    """Start a stopped service."""
-    return await _act(visit, services.start)
-
-
-async def stop(visit: Visit) -> web.StreamResponse:
-    """Stop a service."""
-    return await _act(visit, services.stop)
-
-
-Action = Callable[[Call, Service], Awaitable[schemas.Deployment | schemas.Service]]
-
-
-def _queue(wanted: schemas.NewDeployment) -> Action:
-    async def ask(call: Call, service: Service) -> schemas.Deployment:
-        return (await deployments.create(call, service, wanted)).value
-
-    return ask
-
-
-async def _act(visit: Visit, action: Action) -> web.StreamResponse:
-    """Do something to a service and lead to what came of it, or say on its page why not."""
-    service = await load_service(visit.caller, visit.part("service"), Role.MEMBER)
-    try:
-        done = await action(visit.call, service)
-    except HelvetiaError as error:
-        return await _show(visit, service, error)
-    if isinstance(done, schemas.Deployment):
-        raise web.HTTPSeeOther(f"/deployments/{done.id}")
-    raise web.HTTPSeeOther(f"/services/{service.name}")
-
-
-async def _show(visit: Visit, service: Service, error: HelvetiaError | None = None) -> web.Response:
-    call = visit.call
-    past = (await releases.index(call, service, _SHORT)).items
-    return visit.show(
-        "service.html",
-        nav=_NAV,
-        status=error.status if error else 200,
-        live=error is None,
-        problem=" ".join(filter(None, (error.message, error.hint))) if error else "",
-        may_change=visit.caller.may(Role.MEMBER, service.team_id),
-        service=await services.show(call, service),
-        deployments=(await deployments.index(call, service, _SHORT)).items,
-        releases=past,
-        has_releases=bool(past),
+async def deployments(visit: Visit, refusal: Refusal | None = None) -> web.Response:
+    """List the deployments of a service."""
+    service = await load(visit)
+    found = await visit.ask(
+        "GET", "/api/v1/services/{service}/deployments", service=service, query=_page(visit)
+    )
+    return await frame(
+        visit, service, "service_deployments.html", "deployments",
+        refusal=refusal,
+        deployments=found.items,
+        next=found.next,
         current=await current_deployment(service),
-        domains=(await domains.index(call, service, _WHOLE)).items,
-        variables=(await environment.index(call, service, _WHOLE)).items,
-        events=(await events.index(call, service, _SHORT)).items,
+    )  # fmt: skip
+
+
+async def releases(visit: Visit) -> web.Response:
+    """List the releases of a service."""
+    service = await load(visit)
+    found = await visit.ask(
+        "GET", "/api/v1/services/{service}/releases", service=service, query=_page(visit)
+    )
+    return await frame(
+        visit, service, "service_releases.html", "releases",
+        releases=found.items, next=found.next,
+    )  # fmt: skip
+
+
+async def environment(visit: Visit) -> web.Response:
+    """Show the names of the variables, and the form that sets them."""
+    return await show_environment(visit, await load(visit))
+
+
+async def show_environment(
+    visit: Visit,
+    service: Service,
+    refusal: Refusal | None = None,
+    typed: dict[str, str] | None = None,
+) -> web.Response:
+    """Show them, with what was typed if it was refused."""
+    path = "/api/v1/services/{service}/environment"
+    found = await visit.ask("GET", path, service=service, query={"limit": 100})
+    return await frame(
+        visit, service, "service_environment.html", "environment",
+        refusal=refusal,
+        is_live=False,
+        variables=found.items,
+        has_scopes=any(hasattr(one, "scopes") for one in found.items),
+        outdated=await _is_outdated(service),
+        typed=typed or {},
+    )  # fmt: skip
+
+
+async def instances(visit: Visit) -> web.Response:
+    """Show what runs, as the runtime sees it now."""
+    service = await load(visit)
+    shown = await visit.ask("GET", "/api/v1/services/{service}", service=service)
+    return await frame(
+        visit, service, "instances_page.html", "", is_live=False, instances=shown.instances
     )
 
 
-async def current_deployment(service: Service) -> str:
-    """Return the id of the deployment that is live, "" if there is none; those before it were."""
-    if service.live_release_id is None or service.status is ServiceStatus.STOPPED:
-        return ""
-    live = Deployment.filter(service_id=service.id, status=DeploymentStatus.LIVE)
-    newest = await live.order_by("-number").only("id").first()
-    return newest.id if newest else ""
+async def known_instances(service: Service) -> list[schemas.Instance]:
+    """Return what is known to run, without asking the runtime, which may take its time."""
+    rows = await Instance.filter(service_id=service.id).order_by("created_at", "id")
+    ids = list({row.release_id for row in rows})
+    found = await Release.filter(id__in=ids).only("id", "number") if ids else []
+    numbers = {release.id: release.number for release in found}
+    return [
+        schemas.Instance(
+            id=row.id,
+            release=numbers.get(row.release_id, 0),
+            status=row.status.value,
+            reason="",
+            restarts=0,
+            address=f"{row.host}:{row.port}" if row.host else "",
+            cpu_seconds=None,
+            memory_bytes=None,
+        )
+        for row in rows
+    ]
 
 
-async def _times(ids: list[str]) -> list[Deployment]:
-    return await Deployment.filter(id__in=ids).only("id", "created_at") if ids else []
+async def _is_outdated(service: Service) -> bool:
+    """Tell whether the live release has other variables than the service."""
+    if service.live_release_id is None:
+        return False
+    live = await Release.get_or_none(id=service.live_release_id).only("id", "environment_version")
+    if live is None or live.environment_version == service.environment_version:
+        return False
+    before = await current(service.id, live.environment_version)
+    now = await current(service.id, service.environment_version)
+    return {n: row.version for n, row in before.items()} != {n: r.version for n, r in now.items()}
+
+
+def _page(visit: Visit) -> dict[str, object]:
+    return {"limit": _PAGE, "cursor": visit.request.query.get("cursor")}
+
+
+async def _newest(ids: list[str]) -> list[Deployment]:
+    fields = ("id", "created_at", "sha", "message")
+    return await Deployment.filter(id__in=ids).only(*fields) if ids else []
+
+
+def _row(service: schemas.Service, newest: Deployment | None, spark: Markup | None) -> Row:
+    tried = newest if newest is not None and not service.release else None
+    return Row(
+        service,
+        newest.created_at if newest else service.created_at,
+        tried.sha if tried else service.sha,
+        tried.message if tried else service.message,
+        spark,
+    )

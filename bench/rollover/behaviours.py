@@ -39,7 +39,7 @@ BAD = (
         facts={"503_seconds": 600},
         reason=r"not healthy within 5 s: GET / answered 503, expected 200-399",
     ),
-    Behaviour(name="crashes at once", facts={"crash": True}, reason=r"exited with code 1 after"),
+    Behaviour(name="crashes at once", facts={"crash": True}, reason=r"exited with code 1"),
     Behaviour(
         name="never listens",
         facts={"never_listen": True},

@@ -39,7 +39,9 @@ class ExampleAuth(AuthProvider):
         said = (await request.post()).get("passphrase")
         known = self._passphrase
         if known and isinstance(said, str) and hmac.compare_digest(said.encode(), known):
-            return Identity(subject="operator-1", name="Operator", may_register=True)
+            return Identity(
+                subject="operator-1", name="Operator", may_register=True, may_found=True
+            )
         return _page("That is not the passphrase.", status=401)
 
 

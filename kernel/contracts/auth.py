@@ -20,12 +20,17 @@ class Identity:
         subject: stable id of the person at this provider; never an e-mail address or a name
             that can be handed on.
         may_register: whether a person unknown to the platform gets an account.
+        may_found: whether the person may become the operator of an installation that has none.
+            Only for a proof that a stranger cannot have, as a link shown on the machine.
+        is_renewed: the person has a new secret, so that all earlier sessions end.
     """
 
     subject: str
     name: str
     email: str | None = None
     may_register: bool = False
+    may_found: bool = False
+    is_renewed: bool = False
 
 
 class AuthProvider(Provider):
@@ -33,7 +38,10 @@ class AuthProvider(Provider):
 
     Required: `title`, `begin`, `complete`. The kernel mounts them at
     `/auth/<name>` (GET: `begin`) and `/auth/<name>/complete` (GET and POST: `complete`), rotates
-    the session and redirects afterwards.
+    the session and redirects afterwards. Somebody who is signed in connects an identity by POST
+    to `/auth/<name>/connect`, which calls `begin` as well; `complete` is the same.
+
+    Optional: `accepted` and `disconnected`, `first_run`.
     """
 
     title: str
@@ -49,6 +57,12 @@ class AuthProvider(Provider):
         Raises:
             Unauthenticated: the proof is wrong and there is nothing to show again.
         """
+
+    async def accepted(self, user_id: str, identity: Identity) -> None:
+        """Hear whose identity it is that `complete` returned, at each sign-in and connection."""
+
+    async def disconnected(self, user_id: str, subject: str) -> None:
+        """Hear that the user signs in by this identity no more; revoke what was granted."""
 
     async def first_run(self) -> str | None:
         """Return a path with a one-time secret by which the first user signs in.

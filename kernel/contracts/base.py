@@ -75,6 +75,21 @@ class Kernel(Protocol):
     def folder(self, name: str) -> Path:
         """Return a private folder for a plugin below the data folder, made on first use."""
 
+    def seal(self, value: str, *, place: str) -> str:
+        """Encrypt a secret for a plugin's table; opened again at the same `place` only.
+
+        A model says in `sealed_places` which columns hold such values and where they are at home:
+        `sealed_places: ClassVar = {"token": "my-plugin/{user_id}"}`, with other columns in braces.
+        `helvetia keys rotate` encrypts them anew with the next key.
+        """
+
+    def unseal(self, text: str, *, place: str) -> str:
+        """Decrypt what `seal` encrypted.
+
+        Raises:
+            HelvetiaError: its key is not here any more, or it was changed or moved.
+        """
+
 
 class Provider(ABC):
     """The part of the contract that all seven families share.

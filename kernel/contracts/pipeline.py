@@ -62,12 +62,14 @@ class Event:
 
     Attributes:
         kind: `deployment.live`, `service.stopped` and so on; docs/plugins.md lists them.
+        actor: the user's id, or the part of the platform that acted.
     """
 
     kind: str
     time: datetime
     service_id: str | None = None
     deployment_id: str | None = None
+    actor: str = ""
     data: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,3 +81,8 @@ class EventListener(ABC):
     @abstractmethod
     async def on_event(self, event: Event) -> None:
         """Handle one event; limited to five seconds."""
+
+    async def tidy(self) -> None:
+        """Do what is due by the clock: called about once a minute, by the process that tells of
+        events; limited to five seconds.
+        """

@@ -46,10 +46,23 @@ class Traffic:
     failed: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """Answers of a release.
+
+    Attributes:
+        statuses: how many there were of each class, 2 to 5.
+        seconds: how many took at most so long; the last bound is infinite.
+    """
+
+    statuses: Mapping[int, int]
+    seconds: Mapping[float, int]
+
+
 class Router(Provider):
     """Leads traffic.
 
-    Required: `activate`, `retire`, `routes`, `url`. Optional: `labels`, `traffic`.
+    Required: `activate`, `retire`, `routes`, `url`. Optional: `labels`, `traffic`, `meters`.
     """
 
     @abstractmethod
@@ -93,3 +106,7 @@ class Router(Provider):
     async def traffic(self, service_id: str, release_id: str) -> Traffic | None:
         """Return the release's counters; None if the router cannot count."""
         return None
+
+    async def meters(self) -> Mapping[tuple[str, str], Meter]:
+        """Return the counters of all services by service and release; they may begin again."""
+        return {}

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from .artifact import ArtifactReference
 from .base import LogSink, Provider
@@ -33,6 +34,8 @@ class InstanceSpec:
     Attributes:
         id: deterministic name of the instance; starting the same id twice adopts the first.
         process: the key in `artifact.processes` to run.
+        command: what to run instead of it: words of a person, taken to the letter. Nothing that
+            an image would put before them (its ENTRYPOINT) is run.
         environment: the complete environment of the release, artifact defaults included;
             the runtime adds `PORT`.
         secrets: which of these variables hold what a person set. Programs get these values as
@@ -51,6 +54,7 @@ class InstanceSpec:
     release_id: str
     artifact: ArtifactReference
     process: str = "web"
+    command: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     limits: ResourceLimits = ResourceLimits()
@@ -123,18 +127,44 @@ class RuntimeLogPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Use of resources: CPU seconds since start, resident bytes, processes."""
+    """Use of resources: CPU seconds since start, resident bytes, processes.
+
+    Also how often it was started again, and the bytes of its network since start, None where
+    they cannot be known.
+    """
 
     cpu_seconds: float
     memory_bytes: int
     processes: int
+    restarts: int = 0
+    received_bytes: int | None = None
+    sent_bytes: int | None = None
+
+
+class Terminal(Protocol):
+    """A program at a terminal of its own, from `Runtime.terminal`; whoever has it closes it."""
+
+    async def read(self) -> bytes:
+        """Return what the program wrote next; nothing once it has ended and all was read."""
+
+    async def write(self, data: bytes) -> None:
+        """Type; quiet once the program has ended."""
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the program the size of the window."""
+
+    async def wait(self) -> int:
+        """Wait for the end of the program and return its exit code, minus the signal if killed."""
+
+    async def close(self) -> None:
+        """End the program with all it has started, and remove its copy. May be repeated."""
 
 
 class Runtime(Provider):
     """Runs instances.
 
     Required: `accepts` (artifact kinds, the preferred one first) and all verbs below but
-    `listening`, `connections`, `stats` and `forget`.
+    `terminal`, `listening`, `connections`, `stats` and `forget`.
 
     Capabilities: `volumes` (what a service writes into its volumes is there for all its instances,
     from one to the next, until `forget`).
@@ -186,6 +216,13 @@ class Runtime(Provider):
 
         Cancelling ends the whole process tree.
         """
+
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> Terminal | None:
+        """Begin the same at a terminal of that size; None if the runtime has no terminals.
+
+        The program ends with the platform's process, however that ends.
+        """
+        return None
 
     async def listening(self, instance_id: str) -> tuple[int, ...] | None:
         """Return the ports its own processes listen on; None if it cannot be known.

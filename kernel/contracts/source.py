@@ -19,12 +19,18 @@ class SourceAddress:
         ref: branch, tag or commit; None for the default branch.
         trusted: the person behind the request may name paths and hosts of this machine
             (an operator at the command line, never a tenant through the API).
+        service_id: for which service; "" if there is none yet.
+        user_id: who asked for it; "" if it was no person.
+        options: of the source, as the service's settings have them.
     """
 
     url: str
     ref: str | None = None
     trusted: bool = False
     credentials: dict[str, str] = field(default_factory=dict, repr=False)
+    service_id: str = ""
+    user_id: str = ""
+    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionContextPooled
 from tortoise.connection import get_connections
@@ -28,8 +29,16 @@ class _TransactionContext(TransactionContextPooled):
         return client
 
 
+async def _as_it_is(connection: object) -> None:
+    """Reset nothing."""
+
+
 class Client(AsyncpgDBClient):
     """The guarded client."""
+
+    async def create_pool(self, **settings: Any) -> asyncpg.Pool:
+        """Make the pool; nobody changes settings of a session, to reset them costs a round trip."""
+        return await super().create_pool(reset=_as_it_is, **settings)
 
     def _in_transaction(self) -> Any:
         return _TransactionContext(TransactionWrapper(self), self._pool_init_lock)

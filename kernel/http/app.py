@@ -11,7 +11,8 @@ from aiohttp import WSCloseCode, web
 from helvetia.kernel.platform import Platform
 
 from .context import CONTEXT, Context, Ring
-from .middleware import add_headers, followed_up, identified, observed, told
+from .headers import add_headers
+from .middleware import followed_up, identified, observed, told
 from .mounting import mount
 
 MAX_BODY_BYTES = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What surrounds every request: an id, observers, errors, and headers for browsers."""
+"""What surrounds every request: an id, observers, and errors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_exceptions import HTTPError
 
-from .access import SAFE
-from .context import CONTEXT, REQUEST_ID
-from .guarding import GUARD_HEADERS
-from .problems import respond
+from helvetia.kernel.events import ORIGIN, Origin
 
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_PAGE_POLICY = (
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self';"
-    " frame-ancestors 'none'"
-)
+from .access import CALLER, SAFE
+from .context import CONTEXT, REQUEST_ID
+from .origin import client_address
+from .problems import respond
 
 
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, by which its errors are found in the log."""
+    """Give the request an id, by which its errors and the entries of the journal are found."""
     request[REQUEST_ID] = secrets.token_hex(8)
-    return await handler(request)
+    origin = Origin(
+        address=client_address(request)[:64],
+        request_id=request[REQUEST_ID],
+        actor=lambda: request[CALLER].user.id if CALLER in request else "",
+    )
+    token = ORIGIN.set(origin)
+    try:
+        return await handler(request)
+    finally:
+        ORIGIN.reset(token)
 
 
 @web.middleware
@@ -79,20 +84,3 @@ async def told(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception as error:
         return respond(request, error)
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell browsers what they must not do with an answer; a page's own headers stay."""
-    headers = response.headers
-    headers["Server"] = "helvetia"
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("X-Frame-Options", "DENY")
-    # Not `no-referrer`: with it browsers send `Origin: null` from our own forms.
-    headers.setdefault("Referrer-Policy", "same-origin")
-    is_api = response.content_type != "text/html"
-    headers.setdefault("Content-Security-Policy", _API_POLICY if is_api else _PAGE_POLICY)
-    if is_api:
-        headers.setdefault("Cache-Control", "no-store")
-    headers.update(request.get(GUARD_HEADERS, {}))
-    if REQUEST_ID in request:
-        headers["X-Request-Id"] = request[REQUEST_ID]

@@ -14,8 +14,7 @@ from helvetia.kernel.hookspecs import Page
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.plugins import PluginStatus
 
-from . import monitoring
-from .access import CALLER, identify, require_csrf
+from .access import CALLER, SAFE, identify, require_csrf, require_everything
 from .context import Context
 from .guarding import pass_guards
 from .origin import local_path
@@ -26,15 +25,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def mount(app: web.Application, context: Context) -> None:
-    """Add the kernel's own endpoints, then those of plugins, then the pages of plugins.
+    """Add the endpoints of plugins, then their pages.
 
     A plugin whose endpoint or page cannot be added is put into quarantine.
     """
     platform, endpoints = context.platform, context.endpoints
     context.guards += platform.plugins.collect("helvetia_guards", Guard, kernel=platform)
-    for endpoint in monitoring.resource.endpoints:
-        _add(app, _route(endpoint, make_handler(endpoint)))
-        endpoints.append(endpoint)
     for plugin, resource in platform.plugins.collect(
         "helvetia_resources", Resource, kernel=platform
     ):
@@ -95,6 +91,8 @@ def _guarded(platform: Platform, plugin: str, page: Page) -> Handler:
             caller = None
         if caller is not None:
             await require_csrf(request, caller)
+            if request.method not in SAFE:
+                require_everything(caller)
             request[CALLER] = caller
         elif not page.public:
             return _to_sign_in(request, platform)
@@ -117,14 +115,13 @@ def _to_sign_in(request: web.Request, platform: Platform) -> web.Response:
     mode = request.headers.get("Sec-Fetch-Mode")
     accepts_page = "text/html" in request.headers.get("Accept", "")
     is_person = mode == "navigate" if mode else accepts_page
-    providers = platform.providers.auth.all()
-    if request.method != "GET" or not is_person or not providers:
+    if request.method != "GET" or not is_person or not platform.providers.auth.all():
         raise Unauthenticated("nobody is signed in", hint="sign in first")
     target = quote(local_path(request.rel_url.raw_path_qs), safe="/")
     return web.Response(
         status=303,
         headers={
-            "Location": f"/auth/{providers[0].name}?next={target}",
+            "Location": f"/auth?next={target}",
             "Cache-Control": "no-store",
         },
     )

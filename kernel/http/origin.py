@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -36,6 +37,12 @@ def client_address(request: web.Request) -> str:
             break
         address = hop
     return address
+
+
+def visitor(request: web.Request) -> dict[str, str]:
+    """Return what a session's owner knows a request by."""
+    browser = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))
+    return {"address": client_address(request)[:64], "browser": browser[:300]}
 
 
 def own_origin(request: web.Request) -> str:
@@ -92,6 +99,7 @@ def _is_proxy(request: web.Request, text: str | None) -> bool:
     return address.is_loopback or any(address in network for network in networks)
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text or "")

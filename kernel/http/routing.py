@@ -1,7 +1,7 @@
 """Declare endpoints: each says who may call it and what goes in and out, by its own types.
 
-A handler takes some of these by name: `call` (always), `service` or `deployment` (loaded and
-admitted by the choke point, named in the path), `body` and `query` (validated), and every other
+A handler takes some of these by name: `call` (always), `service`, `deployment` or `team` (loaded
+and admitted by the choke point, named in the path), `body` and `query` (validated), and every other
 parameter of the path as text. Its return type is what the API shows::
 
     resource = Resource("services")
@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 Function = TypeVar("Function", bound=Callable[..., Awaitable[Any]])
 
 _PARAMETER = re.compile(r"{(\w+)}")
-_LOADED = ("service", "deployment")
+_LOADED = ("service", "deployment", "team")
 
 
 Observer = Callable[[str, str, int, float | None], None]
@@ -52,7 +52,7 @@ class Endpoint:
         name: the operation id.
         result: the model that is shown; None if there is none, or the handler answers itself.
         texts: parameters of the path that the handler takes as text.
-        loaded: `service` or `deployment` if the path names one.
+        loaded: `service`, `deployment` or `team` if the path names one.
         headers: request headers that matter, with what they mean.
         also: other statuses of success, with what they mean.
         media: type of the answer; "" if there is none to speak of.

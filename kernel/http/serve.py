@@ -9,9 +9,19 @@ from typing import Any
 from aiohttp import ETag, web
 from pydantic import BaseModel
 
+from helvetia.kernel import events
 from helvetia.kernel.errors import Forbidden, InvalidInput
 
-from .access import CALLER, Caller, admit, load_deployment, load_service, require_role
+from .access import (
+    CALLER,
+    SAFE,
+    Caller,
+    admit,
+    load_deployment,
+    load_service,
+    load_team,
+    require_role,
+)
 from .bodies import read_json
 from .context import CONTEXT, Call
 from .guarding import pass_guards
@@ -43,6 +53,8 @@ def make_handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.St
             known_caller=caller,
         )
         result = await endpoint.handler(call=call, **arguments)
+        if caller is not None and request.method not in SAFE:
+            await journal(endpoint, arguments)
         return _answer(request, endpoint, result)
 
     return handle
@@ -62,11 +74,25 @@ async def _admit(request: web.Request, endpoint: Endpoint) -> tuple[Caller | Non
     if endpoint.loaded == "deployment":
         key = request.match_info["deployment"]
         return caller, {"deployment": await load_deployment(caller, key, role)}
-    team_id = await caller.home_team()
+    if endpoint.loaded == "team":
+        return caller, {"team": await load_team(caller, request.match_info["team"], role)}
+    team_id = await caller.home_team(role)
     if not team_id:
         raise Forbidden("you are in no team", hint="ask an operator of this installation")
     require_role(caller, role, team_id)
     return caller, {}
+
+
+async def journal(endpoint: Endpoint, arguments: dict[str, Any]) -> None:
+    """Write down a change of which the handler wrote nothing: none goes without an entry."""
+    if events.ORIGIN.get(events.Origin()).recorded:
+        return
+    deployment, team = arguments.get("deployment"), arguments.get("team")
+    service = deployment.service if deployment else arguments.get("service")
+    kind = f"{endpoint.tag}.{endpoint.handler.__name__.replace('_', '-')}"
+    team_id = service.team_id if service else team and team.id
+    ids: tuple[Any, ...] = (service and service.id, deployment and deployment.id)
+    await events.record(kind, team_id=team_id, service_id=ids[0], deployment_id=ids[1])
 
 
 def _query(request: web.Request, model: type[BaseModel]) -> BaseModel:

@@ -1,8 +1,6 @@
-"""What the kernel itself answers: errors as problem details (RFC 9457), and its health."""
+"""What the kernel itself answers: errors as problem details (RFC 9457)."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pydantic import BaseModel
 
@@ -25,9 +23,3 @@ class Problem(BaseModel):
     hint: str = ""
     errors: list[FieldProblem] = []
     request_id: str = ""
-
-
-class Ready(BaseModel):
-    """`GET /healthz` and `GET /readyz`."""
-
-    status: Literal["alive", "ready"]

@@ -1,8 +1,9 @@
 """The kernel's tables; the Tortoise app is called `kernel`."""
 
 from helvetia.logs.models import LogSegment
+from helvetia.sessions.models import Session
 
-from .accounts import Account, Membership, Role, Session, Team, Token, User
+from .accounts import Account, Membership, Role, Team, Token, TokenScope, User
 from .base import new_id, utcnow
 from .deployments import (
     OPEN_STATES,
@@ -16,7 +17,7 @@ from .deployments import (
     Trigger,
 )
 from .journal import Delivery, Event, Fact, Lease
-from .services import Desired, Domain, EnvironmentVariable, Service, ServiceStatus
+from .services import Desired, Domain, EnvironmentVariable, Scope, Service, ServiceStatus
 from .workers import Worker
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Membership",
     "Release",
     "Role",
+    "Scope",
     "Service",
     "ServiceStatus",
     "Session",
@@ -44,6 +46,7 @@ __all__ = [
     "StageStatus",
     "Team",
     "Token",
+    "TokenScope",
     "Trigger",
     "User",
     "Worker",

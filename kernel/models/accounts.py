@@ -18,6 +18,14 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
+class TokenScope(StrEnum):
+    """The most that an API token may do, of what its owner may."""
+
+    READ = "read"
+    DEPLOY = "deploy"
+    ADMIN = "admin"
+
+
 class User(Record):
     """A person. `is_operator` runs the installation: plugins, all teams, paths of the machine."""
 
@@ -80,6 +88,9 @@ class Token(Record):
     user_id: str
     name = fields.CharField(max_length=100)
     digest = fields.CharField(max_length=64, unique=True)
+    scope = fields.CharEnumField(
+        TokenScope, max_length=16, default=TokenScope.ADMIN, db_default="admin"
+    )
     expires_at = fields.DatetimeField(null=True)
     last_used_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)
@@ -88,18 +99,3 @@ class Token(Record):
         """Table."""
 
         table = "api_token"
-
-
-class Session(Record):
-    """A browser session. The cookie holds a random value whose hash is kept here."""
-
-    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("kernel.User", "sessions")
-    user_id: str
-    digest = fields.CharField(max_length=64, unique=True)
-    csrf = fields.CharField(max_length=64)
-    expires_at = fields.DatetimeField()
-
-    class Meta:
-        """Table."""
-
-        table = "session"

@@ -19,6 +19,8 @@ class Event(Record):
 
     kind = fields.CharField(max_length=64)
     actor = fields.CharField(max_length=100, default="")
+    address = fields.CharField(max_length=64, db_default="")
+    request_id = fields.CharField(max_length=32, db_default="")
     team_id = fields.CharField(max_length=32, null=True)
     service_id = fields.CharField(max_length=32, null=True)
     deployment_id = fields.CharField(max_length=32, null=True)
@@ -29,7 +31,10 @@ class Event(Record):
         """Table."""
 
         table = "event"
-        indexes = (Index(fields=("service_id", "created_at")), Index(fields=("delivered",)))
+        indexes = (
+            Index(fields=("service_id", "created_at")), Index(fields=("delivered",)),
+            Index(fields=("team_id", "created_at")), Index(fields=("created_at",)),
+        )  # fmt: skip
 
 
 class Delivery(Record):

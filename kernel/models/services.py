@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from tortoise import fields
+
+from helvetia.kernel.scopes import Scope as Scope
 
 from .accounts import Team
 from .base import Record
@@ -65,7 +67,10 @@ class Service(Record):
 
 
 class EnvironmentVariable(Record):
-    """One change of one variable. The value is encrypted, None means that it was unset."""
+    """One change of one variable. The value is encrypted, None means that it was unset.
+
+    `scopes` has the words of `Scope` with spaces between.
+    """
 
     service: fields.ForeignKeyRelation[Service] = fields.ForeignKeyField(
         "kernel.Service", "variables"
@@ -74,6 +79,8 @@ class EnvironmentVariable(Record):
     name = fields.CharField(max_length=255)
     value: str | None = fields.TextField(null=True)
     version = fields.IntField()
+    scopes = fields.CharField(max_length=32, db_default="build run")
+    sealed_places: ClassVar[dict[str, str]] = {"value": "environment/{service_id}/{name}"}
 
     class Meta:
         """Table."""

@@ -94,7 +94,7 @@ async def build_stage(run: Run) -> str:
         output=output,
         cache=run.platform.folder(f"cache/{run.service.id}/{builder.name}"),
         settings=run.choice.settings,
-        environment=run.secrets,
+        environment=run.for_build,
         limits=limits_of(run.service),
         log=run.log,
         run=functools.partial(_run_logged, run),
@@ -214,4 +214,7 @@ def _address(run: Run) -> SourceAddress:
         url=run.deployment.source_url,
         ref=run.deployment.source_ref,
         trusted=run.service.source_trusted,
+        service_id=run.service.id,
+        user_id=run.deployment.created_by or "",
+        options=run.service.settings.get("source") or {},
     )

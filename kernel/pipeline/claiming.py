@@ -18,6 +18,7 @@ from helvetia.kernel.models import (
     DeploymentStatus,
     Instance,
     InstanceStatus,
+    Scope,
     Service,
     ServiceStatus,
     utcnow,
@@ -77,8 +78,11 @@ async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str, f
     service = await Service.get(id=lease.service_id)
     problem: HelvetiaError | None = None
     secrets: dict[str, str] = {}
+    for_build: dict[str, str] = {}
     try:
-        secrets = await environment.values(service.id, service.environment_version, platform.vault)
+        at = (service.id, service.environment_version, platform.vault)
+        secrets = await environment.values(*at)
+        for_build = await environment.values(*at, Scope.BUILD)
     except HelvetiaError as error:
         problem = error
     switched = await is_switched(deployment_id)
@@ -88,7 +92,7 @@ async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str, f
     log = await LogWriter.open(
         platform.logs,
         f"deployment:{deployment.id}",
-        redactor=Redactor(secrets.values()),
+        redactor=Redactor(platform.settings.secrets.union(secrets.values())),
         notify=platform.hub.notify,
         max_bytes=platform.options.deployment_log_mb * 2**20,
     )
@@ -99,7 +103,7 @@ async def prepare(platform: Platform, lease: ServiceLease, deployment_id: str, f
         service=service,
         log=log,
         workspace=folder,
-        secrets=secrets,
+        for_build=for_build,
         problem=problem,
         no_return=switched,
         switched=switched,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
-from tortoise.expressions import F, Subquery
+from tortoise.expressions import Subquery
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
 from helvetia.kernel.errors import Conflict, InvalidInput, NotFound
+from helvetia.kernel.events import ORIGIN, Origin
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
     Deployment,
@@ -21,6 +24,7 @@ from helvetia.kernel.models import (
     Trigger,
     utcnow,
 )
+from helvetia.kernel.models import Event as EventRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ class DeploymentRequest:
         release: number to roll back to; None for the one before the live one.
         idempotency_key: the same key asks for the same deployment.
         actor: user id.
+        origin: the request that asks, for the journal.
     """
 
     action: str = "deploy"
@@ -43,6 +48,7 @@ class DeploymentRequest:
     release: int | None = None
     idempotency_key: str | None = None
     actor: str = ""
+    origin: Origin = field(default_factory=lambda: ORIGIN.get(Origin()), compare=False)
 
 
 async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deployment, bool]:
@@ -59,9 +65,7 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
     if request.action != "deploy" and (request.ref or request.source_url):
         raise InvalidInput("ref", f"a {request.action} runs an existing release; it has no ref")
     async with in_transaction():
-        # Takes the row lock: the count below and the superseding must not interleave.
-        await Service.filter(id=service.id).update(deployment_count=F("deployment_count") + 1)
-        service = await Service.get(id=service.id)
+        service = await hold(service.id)
         if service.desired is Desired.DELETED:
             raise Conflict(f"service {service.name} is being deleted")
         if request.idempotency_key:
@@ -69,15 +73,41 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
                 service_id=service.id, idempotency_key=request.idempotency_key
             )
             if known is not None:
-                await Service.filter(id=service.id).update(
-                    deployment_count=F("deployment_count") - 1
-                )
                 return known, False
         base = await _base_release(service, request)
+        (deployment,) = await enqueue_all(service, [request], base)
+        await failpoint("enqueue:inside")
+    await failpoint("enqueue:after")
+    return deployment, True
+
+
+async def hold(service_id: str) -> Service:
+    """Return a service; until the caller's transaction ends nobody else queues for it.
+
+    Raises:
+        DoesNotExist: it is gone.
+    """
+    # Readers of the row, and rows that refer to it, need not wait.
+    return await Service.select_for_update(no_key=True).get(id=service_id)
+
+
+async def enqueue_all(
+    service: Service, requests: Sequence[DeploymentRequest], base: Release | None = None
+) -> list[Deployment]:
+    """Queue deployments, in order, for a service that is held; only the last of them will run.
+
+    Args:
+        base: whose artifact is used again.
+    """
+    if not requests:
+        return []
+    entry = partial(events.entry, team_id=service.team_id, service_id=service.id)
+    made, entries = [], []
+    for number, request in enumerate(requests, service.deployment_count + 1):
         rollback = request.action == "rollback"
-        deployment = await Deployment.create(
+        deployment = Deployment(
             service_id=service.id,
-            number=service.deployment_count,
+            number=number,
             trigger=Trigger.ROLLBACK if rollback else request.trigger,
             source_url=request.source_url or service.source_url,
             source_ref=request.ref or service.source_ref,
@@ -88,19 +118,24 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
             idempotency_key=request.idempotency_key,
             created_by=request.actor or None,
         )
-        await Service.filter(id=service.id).update(desired=Desired.RUNNING)
-        await _supersede(service, deployment)
-        await failpoint("enqueue:inside")
-        await events.record(
-            "deployment.queued",
-            actor=request.actor,
-            team_id=service.team_id,
-            service_id=service.id,
-            deployment_id=deployment.id,
-            action=request.action,
+        made.append(deployment)
+        more = {"deployment_id": deployment.id, "data": {"action": request.action}}
+        entries.append(entry("deployment.queued", request.origin, actor=request.actor, **more))
+    await Deployment.bulk_create(made)
+    waiting, count = DeploymentStatus.QUEUED, made[-1].number
+    await Service.filter(id=service.id).update(deployment_count=count, desired=Desired.RUNNING)
+    older = Deployment.filter(service_id=service.id, status=waiting, number__lt=count)
+    ids = await older.values_list("id", flat=True)
+    if ids:
+        await older.update(
+            status=DeploymentStatus.SUPERSEDED,
+            reason=f"deployment {count} was asked for before this one began",
+            reason_code="superseded",
+            finished_at=utcnow(),
         )
-    await failpoint("enqueue:after")
-    return deployment, True
+    entries += [entry("deployment.superseded", request.origin, deployment_id=id) for id in ids]
+    await EventRow.bulk_create(entries)
+    return made
 
 
 def once_live(**only: str) -> Subquery:
@@ -140,25 +175,6 @@ async def _base_release(service: Service, request: DeploymentRequest) -> Release
     if base is None:
         raise Conflict(f"no release of {service.name} was live before release {live.number}")
     return base
-
-
-async def _supersede(service: Service, newer: Deployment) -> None:
-    waiting = await Deployment.filter(
-        service_id=service.id, status=DeploymentStatus.QUEUED, number__lt=newer.number
-    )
-    for deployment in waiting:
-        await Deployment.filter(id=deployment.id, status=DeploymentStatus.QUEUED).update(
-            status=DeploymentStatus.SUPERSEDED,
-            reason=f"deployment {newer.number} was asked for before this one began",
-            reason_code="superseded",
-            finished_at=utcnow(),
-        )
-        await events.record(
-            "deployment.superseded",
-            team_id=service.team_id,
-            service_id=service.id,
-            deployment_id=deployment.id,
-        )
 
 
 async def cancel(deployment: Deployment, *, actor: str) -> None:

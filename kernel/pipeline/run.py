@@ -29,6 +29,7 @@ class Run:
     Attributes:
         workspace: a folder that goes away with the attempt.
         problem: what keeps the attempt from doing anything.
+        for_build: the variables that a build gets.
         counted_before: the router's counters of both versions before the switch.
         no_return: the route is being switched; from here on nobody can call the deployment off.
         log_is_away: the log took nothing for a while; it is not waited for again.
@@ -42,7 +43,7 @@ class Run:
     service: Service
     log: LogWriter
     workspace: Path
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    for_build: dict[str, str] = field(default_factory=dict, repr=False)
     release: Release | None = None
     revision: Revision | None = None
     choice: Choice | None = None

@@ -13,7 +13,7 @@ from helvetia.kernel.contracts.health import HealthCheck
 from helvetia.kernel.contracts.router import Router
 from helvetia.kernel.contracts.runtime import InstanceSpec, ResourceLimits
 from helvetia.kernel.errors import NoProvider
-from helvetia.kernel.models import Release, Service
+from helvetia.kernel.models import Release, Scope, Service
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.providers import Entry, plugin_call
 
@@ -82,7 +82,9 @@ async def instance_spec(
         HelvetiaError: a secret cannot be decrypted.
     """
     reference = load_reference(release)
-    own = await environment.values(service.id, release.environment_version, platform.vault)
+    own = await environment.values(
+        service.id, release.environment_version, platform.vault, Scope.RUN
+    )
     spec = InstanceSpec(
         id=instance_id,
         service_id=service.id,

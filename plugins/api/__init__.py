@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from helvetia import SettingsSection, hookimpl
+from helvetia import ModelApp, Page, SettingsSection, hookimpl
 
 from .settings import DomainsSettings
 
@@ -22,6 +22,16 @@ def helvetia_settings() -> Iterable[SettingsSection]:
 
 
 @hookimpl
+def helvetia_models() -> Iterable[ModelApp]:
+    """Declare the table of invitations."""
+    yield ModelApp(
+        label="api",
+        models="helvetia.plugins.api.models",
+        migrations="helvetia.plugins.api.migrations",
+    )
+
+
+@hookimpl
 def helvetia_resources() -> Iterable[Resource]:
     """Offer the resources of the API."""
     # The shapes of the API are used by the command line too, which needs no web server.
@@ -30,3 +40,16 @@ def helvetia_resources() -> Iterable[Resource]:
 
     yield from RESOURCES
     yield make_resource()
+
+
+@hookimpl
+def helvetia_pages() -> Iterable[Page]:
+    """Serve invitations, and the style sheet of the sign-in pages."""
+    from helvetia.plugins.auth.common.pages import STYLE_PATH, style
+
+    from .invitations import PATH
+    from .joining import join, show
+
+    yield Page(method="GET", path=STYLE_PATH, handler=style, public=True)
+    yield Page(method="GET", path=PATH, handler=show, public=True)
+    yield Page(method="POST", path=PATH, handler=join, public=True)

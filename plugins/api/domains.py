@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import idna
 from tortoise.exceptions import IntegrityError
@@ -98,6 +99,16 @@ async def find(service: Service, hostname: str, *, domain: str) -> Domain:
     if row is None:
         raise _none(service, name)
     return row
+
+
+async def forget_pending(service: Service, *, days: int) -> None:
+    """Give up what was claimed so many days ago and never proved."""
+    before = utcnow() - timedelta(days=days)
+    for row in await Domain.filter(service_id=service.id, verified_at=None, created_at__lt=before):
+        async with in_transaction():
+            # It may have been proved at this very moment.
+            if await Domain.filter(id=row.id, verified_at=None).delete():
+                await _record("domain.expired", service, "domains", row.hostname)
 
 
 async def confirm(service: Service, row: Domain, *, actor: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from helvetia.kernel.scopes import Scope
 from helvetia.kernel.settings import LABEL
 
 
@@ -31,6 +32,12 @@ def _inside_a_container(path: str) -> str:
     if path.split("/")[1] in ("dev", "proc", "sys"):
         raise ValueError("is the system's own")
     return path
+
+
+def _go_somewhere(scopes: list[Scope]) -> list[Scope]:
+    if not {Scope.BUILD, Scope.RUN} & set(scopes):
+        raise ValueError("must have `build`, `run` or both")
+    return scopes
 
 
 def _no_option(text: str) -> str:
@@ -66,7 +73,13 @@ OptionValue = Annotated[str, StringConstraints(max_length=4096)]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 
 
-class Body(BaseModel):
+class Shape(BaseModel):
+    """What goes over the wire. What checks it is built with its first use, not at the start."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Body(Shape):
     """A request body: unknown fields are errors, so that a typing mistake is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
@@ -99,7 +112,8 @@ class ServiceSettings(Body):
     """What configures a service beside its source, variables and domains.
 
     `health` unset means the builder's advice, or TCP. `builder` holds options of the builder
-    such as `build_command` and `output`; `providers` pins a family (`builder`, `runtime`,
+    such as `build_command` and `output`, `source` those of the source such as `submodules`;
+    `providers` pins a family (`builder`, `runtime`,
     `router`, `registry`, `source`) to one by name. `worker_labels` are labels of workers: only one
     that has all of them takes a deployment of the service.
 
@@ -116,6 +130,7 @@ class ServiceSettings(Body):
     stop_grace_seconds: float = Field(10, ge=0, le=600)
     drain_seconds: float | None = Field(None, ge=0, le=3600)
     builder: dict[OptionName, OptionValue] = {}
+    source: dict[OptionName, OptionValue] = {}
     providers: dict[
         Literal["source", "builder", "registry", "runtime", "router"], ProviderName
     ] = {}
@@ -141,6 +156,9 @@ class NewService(Body):
     type: str = Field("auto", pattern=r"^[a-z][a-z0-9-]{0,31}$")
     environment: dict[VariableName, VariableValue] = {}
     settings: ServiceSettings = ServiceSettings()
+    team: str | None = Field(
+        None, max_length=64, description="its team; by default the first one the caller may use"
+    )
 
 
 class ServiceChange(Body):
@@ -153,7 +171,12 @@ class ServiceChange(Body):
 
 
 class EnvironmentChange(Body):
-    """`PATCH /api/v1/services/{name}/environment`: all of it or nothing."""
+    """`PATCH /api/v1/services/{name}/environment`: all of it or nothing.
+
+    `scopes` says what gets a variable: `build`, `run` or both, and `preview` if previews get it
+    too. New ones are for `build` and `run`; others keep theirs.
+    """
 
     set: dict[VariableName, VariableValue] = {}
     unset: list[VariableName] = []
+    scopes: dict[VariableName, Annotated[list[Scope], AfterValidator(_go_somewhere)]] = {}

@@ -35,10 +35,16 @@ _PARAMETERS = {
     "deployment": "id of a deployment, or at least its first four digits",
     "hostname": "hostname of the service",
     "token": "id of a token",
+    "session": "id of a browser session",
+    "team": "name or id of a team",
+    "user": "id of a user",
+    "invitation": "id of an invitation",
     "provider": "name of an auth provider",
     "hook": "id of a webhook",
     "key": "the secret part of a deploy URL",
     "delivery": "id of a delivery",
+    "channel": "id of a notification channel",
+    "number": "number of a pull request",
 }
 _SECURITY = {
     "token": {"type": "http", "scheme": "bearer", "description": "API token `hv_...`"},
@@ -116,7 +122,7 @@ def _parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": _PARAMETERS[name],
+            "description": _PARAMETERS.get(name, ""),  # a plugin's own has none
             "schema": {"type": "string"},
         }
     if endpoint.query is not None:

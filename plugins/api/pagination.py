@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field
-from tortoise.expressions import Q
 
 from helvetia.kernel.errors import InvalidInput
 from helvetia.plugins.api.inputs import Body
@@ -19,10 +18,11 @@ if TYPE_CHECKING:
     from tortoise.queryset import QuerySet
 
     from helvetia.kernel.models.base import Record
+    from helvetia.sessions.models import Session
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
-Kept = TypeVar("Kept", bound="Record")
+Kept = TypeVar("Kept", bound="Record | Session")
 
 
 class PageQuery(Body):
@@ -79,11 +79,20 @@ async def page_of_newest(
     query: PageQuery, rows: QuerySet[Kept], *, show: Callable[[Kept], Item]
 ) -> Page[Item]:
     """Load and make a page of what was made when, the newest first."""
+    found = await newest_first(query, rows)
+    return page(query, found, key=lambda row: place(row.created_at, row.id), show=show)
+
+
+def newest_first(query: PageQuery, rows: QuerySet[Kept]) -> QuerySet[Kept]:
+    """Return the rows of a page of what was made when; their keys are of `place`."""
     rows = rows.order_by("-created_at", "-id").limit(query.wanted)
     if after := query.after:
+        # The command line knows these shapes too, and needs no database.
+        from tortoise.expressions import Q
+
         time, last_id = _position(after)
         rows = rows.filter(Q(created_at__lt=time) | Q(created_at=time, id__lt=last_id))
-    return page(query, await rows, key=_place, show=show)
+    return rows
 
 
 def page_of_all(
@@ -95,8 +104,9 @@ def page_of_all(
     return page(query, rest[: query.wanted], key=key, show=lambda item: item)
 
 
-def _place(row: Record) -> str:
-    return f"{row.created_at.astimezone(UTC).isoformat()} {row.id}"
+def place(time: datetime, id: str) -> str:
+    """Return the key of what was made when."""
+    return f"{time.astimezone(UTC).isoformat()} {id}"
 
 
 def _position(key: str) -> tuple[datetime, str]:

@@ -10,21 +10,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from helvetia.plugins.api.inputs import Body, PrintableText, Ref, ServiceSettings
+from helvetia.plugins.api.inputs import Body, PrintableText, Ref, ServiceSettings, Shape
 
 Item = TypeVar("Item")
+Scope = Literal["read", "deploy", "admin"]
+"""The most that a token may do."""
 
 
-class Page(BaseModel, Generic[Item]):
+class Page(Shape, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]
     next: str | None = None
 
 
-class Service(BaseModel):
+class Service(Shape):
     """A service."""
 
     id: str
@@ -59,7 +61,7 @@ class NewDeployment(Body):
     release: int | None = Field(None, ge=1, lt=2**31)
 
 
-class Stage(BaseModel):
+class Stage(Shape):
     """One stage of a deployment."""
 
     name: str
@@ -70,7 +72,7 @@ class Stage(BaseModel):
     finished_at: datetime | None
 
 
-class Receipt(BaseModel):
+class Receipt(Shape):
     """What the rollover measured, in seconds; counters are None if the router cannot count."""
 
     probe_seconds: float | None = None
@@ -80,7 +82,7 @@ class Receipt(BaseModel):
     failed: int | None = None
 
 
-class Deployment(BaseModel):
+class Deployment(Shape):
     """A deployment."""
 
     id: str
@@ -106,7 +108,7 @@ class Deployment(BaseModel):
     finished_at: datetime | None
 
 
-class Release(BaseModel):
+class Release(Shape):
     """A release."""
 
     number: int
@@ -119,7 +121,7 @@ class Release(BaseModel):
     created_at: datetime
 
 
-class Instance(BaseModel):
+class Instance(Shape):
     """One running copy, as observed now."""
 
     id: str
@@ -138,15 +140,27 @@ class ServiceDetail(Service):
     instances: list[Instance]
 
 
-class Variable(BaseModel):
+class Variable(Shape):
     """An environment variable; its value is never given back."""
 
     name: str
     version: int
+    scopes: list[Literal["build", "run", "preview"]]
     updated_at: datetime
 
 
-class DomainProof(BaseModel):
+class EnvironmentDiff(Shape):
+    """What the next deployment changes against the live release: names, never values."""
+
+    release: int | None = Field(description="number of the live release; null if there is none")
+    release_version: int = Field(description="version of the variables that it has")
+    version: int = Field(description="version that the next deployment gets")
+    added: list[str]
+    changed: list[str] = Field(description="another value or other scopes")
+    removed: list[str]
+
+
+class DomainProof(Shape):
     """Two ways to show that a hostname is the service's; one of them is enough."""
 
     record: str = Field(description="name of the DNS TXT record")
@@ -155,7 +169,7 @@ class DomainProof(BaseModel):
     content: str = Field(description="what the file says")
 
 
-class Domain(BaseModel):
+class Domain(Shape):
     """A hostname of a service. The first one is its own below the base domain.
 
     A pending one leads nowhere until it is verified: `proof` is what to do for that, `reason`
@@ -170,13 +184,25 @@ class Domain(BaseModel):
     proof: DomainProof | None = None
 
 
+class Certificate(Shape):
+    """What a hostname shows browsers now.
+
+    `own` is one of the platform's that no authority vouches for: they warn of it.
+    """
+
+    state: Literal["valid", "expiring", "expired", "other-name", "own", "none"]
+    issuer: str = ""
+    expires_at: datetime | None = None
+    reason: str = Field("", description="why it is not valid, or not yet")
+
+
 class NewDomain(Body):
     """`POST /api/v1/services/{name}/domains`."""
 
     hostname: str = Field(min_length=1, max_length=253)
 
 
-class LogRecord(BaseModel):
+class LogRecord(Shape):
     """One line of a log; `seq` grows by one."""
 
     seq: int
@@ -186,7 +212,7 @@ class LogRecord(BaseModel):
     text: str
 
 
-class LogPage(BaseModel):
+class LogPage(Shape):
     """Records after `after`, oldest first; `last` is the seq to go on from.
 
     `skipped` counts records that were trimmed between `after` and the first record; `ended`
@@ -208,7 +234,7 @@ class PlanRequest(Body):
     settings: ServiceSettings = ServiceSettings()
 
 
-class Candidate(BaseModel):
+class Candidate(Shape):
     """A provider that was considered."""
 
     provider: str
@@ -216,17 +242,17 @@ class Candidate(BaseModel):
     reason: str
 
 
-class PlannedStage(BaseModel):
+class PlannedStage(Shape):
     """Who would do a stage, and why; `candidates` are the others that were considered."""
 
     stage: str
     provider: str
     plugin: str
     reason: str
-    candidates: list[Candidate] = []
+    candidates: list[Candidate] = Field([])
 
 
-class Plan(BaseModel):
+class Plan(Shape):
     """The explained pipeline."""
 
     source: str
@@ -240,13 +266,13 @@ class Plan(BaseModel):
     )
 
 
-class Freed(BaseModel):
+class Freed(Shape):
     """What was given back."""
 
     freed_bytes: int
 
 
-class Plugin(BaseModel):
+class Plugin(Shape):
     """An installed plugin."""
 
     name: str
@@ -258,7 +284,7 @@ class Plugin(BaseModel):
     providers: list[str] = Field(description="`family/name` of each")
 
 
-class ProviderCheck(BaseModel):
+class ProviderCheck(Shape):
     """Whether a provider is usable here."""
 
     family: str
@@ -268,7 +294,7 @@ class ProviderCheck(BaseModel):
     reason: str
 
 
-class Job(BaseModel):
+class Job(Shape):
     """A deployment that a worker runs."""
 
     id: str
@@ -276,7 +302,7 @@ class Job(BaseModel):
     number: int
 
 
-class Worker(BaseModel):
+class Worker(Shape):
     """A worker; `concurrency` is how many deployments it runs at once."""
 
     name: str
@@ -290,7 +316,7 @@ class Worker(BaseModel):
     seen_at: datetime
 
 
-class Waiting(BaseModel):
+class Waiting(Shape):
     """A deployment that waits; `reason` is there if no worker may take it."""
 
     id: str
@@ -301,7 +327,7 @@ class Waiting(BaseModel):
     created_at: datetime
 
 
-class Queue(BaseModel):
+class Queue(Shape):
     """What waits for workers, and how they hear of it; `broker` is "" if there is none."""
 
     waiting: int
@@ -316,27 +342,31 @@ class NewToken(Body):
     """`POST /api/v1/tokens`."""
 
     name: PrintableText = Field(min_length=1, max_length=100)
+    scope: Scope = Field(
+        "admin", description="the most it may do: read, deploy, or all that you may"
+    )
     expires_in_days: int | None = Field(None, ge=1, le=3650)
 
 
-class Token(BaseModel):
+class Token(Shape):
     """An API token; `token` is there once, in the answer to its making."""
 
     id: str
     name: str
+    scope: Scope
     token: str | None = None
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
 
 
-class Upload(BaseModel):
+class Upload(Shape):
     """`POST /api/v1/uploads` (body: tar.gz): the source to deploy it from."""
 
     source: str
 
 
-class Me(BaseModel):
+class Me(Shape):
     """Who is signed in."""
 
     id: str
@@ -347,7 +377,7 @@ class Me(BaseModel):
     csrf_token: str | None = None
 
 
-class About(BaseModel):
+class About(Shape):
     """`GET /api/v1`: this installation."""
 
     version: str
@@ -357,7 +387,7 @@ class About(BaseModel):
     edge: str
 
 
-class Event(BaseModel):
+class Event(Shape):
     """An entry of the journal."""
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from typing import Any
 
@@ -90,7 +91,8 @@ async def change(service: Service, wanted: ServiceChange, *, actor: str, trusted
         if not await _kept(service).update(**values):
             raise Conflict(f"service {service.name} is being deleted")
         fields = ", ".join(sorted(wanted.model_fields_set))
-        await _record("service.changed", service, actor, fields=fields)
+        was = {name: getattr(service, name) for name in values}
+        await _record("service.changed", service, actor, fields=fields, **_differences(was, values))
 
 
 def check_source_text(source: str) -> None:
@@ -146,6 +148,16 @@ def _check_name(name: str) -> None:
         raise InvalidInput("name", "cannot begin with xn--, which stands for other letters")
     if _LIKE_AN_ID.fullmatch(name):
         raise InvalidInput("name", "looks like an id")
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+    """Return what differs, in JSON, of settings each one for itself."""
+    before, after = ({**values, **values.get("settings", {})} for values in (before, after))
+    names = [name for name in after if name != "settings" and before.get(name) != after[name]]
+    return {
+        "before": json.dumps({name: before.get(name) for name in names}),
+        "after": json.dumps({name: after[name] for name in names}),
+    }
 
 
 def _kept(service: Service) -> QuerySet[Service]:

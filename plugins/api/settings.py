@@ -11,6 +11,9 @@ class DomainsSettings(BaseModel):
     verify: bool = Field(
         True, description="teams prove a hostname before it is routed; operators need not"
     )
+    pending_days: int = Field(
+        7, ge=1, le=3650, description="a hostname that is not proved for so long is forgotten"
+    )
     nameserver: str = Field(
         "",
         description=(

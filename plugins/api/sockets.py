@@ -1,4 +1,4 @@
-"""Follow a log over a WebSocket: exact resume, bounded memory, rights checked again."""
+"""What goes on over a WebSocket, such as a log: bounded memory, rights checked again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,45 @@ HEARTBEAT_SECONDS = 20.0
 STALL_SECONDS = 30.0
 READMIT_SECONDS = 10.0
 _MAX_INCOMING = 4096
+GOODBYE = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+"""Types of messages after which nothing comes."""
+
+
+Part = Callable[[web.WebSocketResponse], Awaitable[None]]
+"""Something that goes on over an open socket; the first part that ends, ends it."""
+
+
+async def serve_socket(
+    call: Call, *parts: Part, max_incoming: int = _MAX_INCOMING
+) -> web.WebSocketResponse:
+    """Open a WebSocket for some parts; it is closed when the caller loses the right to it, too.
+
+    Raises:
+        BadRequest: the request does not ask for a WebSocket.
+    """
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_SECONDS, max_msg_size=max_incoming, compress=False
+    )
+    if not socket.can_prepare(call.request).ok:
+        raise BadRequest("this address speaks WebSocket only")
+    _ = await socket.prepare(call.request)
+    call.context.sockets.add(socket)
+    tasks = [asyncio.ensure_future(part(socket)) for part in parts]
+    tasks.append(asyncio.create_task(_watch(call, socket)))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        _ = await socket.close()
+    except (ConnectionError, TimeoutError):
+        # The reader is gone or does not read: a goodbye would wait for it as well.
+        _cut(call.request)
+    finally:
+        call.context.sockets.discard(socket)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return socket
 
 
 async def serve_log(
@@ -37,60 +76,31 @@ async def serve_log(
     Raises:
         BadRequest: the request does not ask for a WebSocket.
     """
-    socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_SECONDS, max_msg_size=_MAX_INCOMING, compress=False
-    )
-    if not socket.can_prepare(call.request).ok:
-        raise BadRequest("this address speaks WebSocket only", hint="read the log with .../logs")
-    _ = await socket.prepare(call.request)
-    call.context.sockets.add(socket)
-    parts = [
-        asyncio.create_task(_deliver(call, socket, log, after=after, ended=ended, status=status)),
-        asyncio.create_task(_listen(socket)),
-        asyncio.create_task(_watch(call, socket)),
-    ]
-    try:
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        for part in done:
-            part.result()
-        _ = await socket.close()
-    except (ConnectionError, TimeoutError):
-        # The reader is gone or does not read: a goodbye would wait for it as well.
-        _cut(call.request)
-    finally:
-        call.context.sockets.discard(socket)
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
-    return socket
+
+    async def deliver(socket: web.WebSocketResponse) -> None:
+        follower = call.platform.hub.follow(log, after, ended=ended)
+        async with contextlib.aclosing(follower) as batches:
+            async for batch in batches:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await socket.send_frame(batch.frame, WSMsgType.TEXT)
+        await send_frame(socket, {"ended": True, "status": await status()})
+
+    return await serve_socket(call, deliver, listen)
 
 
-async def _deliver(
-    call: Call,
-    socket: web.WebSocketResponse,
-    log: str,
-    *,
-    after: int,
-    ended: Callable[[], Awaitable[bool]],
-    status: Callable[[], Awaitable[str]],
-) -> None:
-    follower = call.platform.hub.follow(log, after, ended=ended)
-    async with contextlib.aclosing(follower) as batches:
-        async for batch in batches:
-            records = [record.json() for record in batch.records]
-            await _send(socket, {"records": records, "skipped": batch.skipped})
-    await _send(socket, {"ended": True, "status": await status()})
+async def send_frame(socket: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+    """Send JSON.
 
-
-async def _send(socket: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+    Raises:
+        TimeoutError: the other side does not read.
+    """
     async with asyncio.timeout(STALL_SECONDS):
         await socket.send_str(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
 
 
-async def _listen(socket: web.WebSocketResponse) -> None:
+async def listen(socket: web.WebSocketResponse) -> None:
     """Read what the other side sends, which is pongs and its goodbye."""
-    closing = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
-    while (await socket.receive()).type not in closing:
+    while (await socket.receive()).type not in GOODBYE:
         pass
 
 

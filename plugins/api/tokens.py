@@ -8,18 +8,30 @@ from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events, secrets
 from helvetia.kernel.errors import NotFound
-from helvetia.kernel.models import Token, User, utcnow
+from helvetia.kernel.models import Token, TokenScope, User, utcnow
 
 
-async def create(user: User, *, name: str, expires_in_days: int | None = None) -> tuple[str, Token]:
+async def create(
+    user: User,
+    *,
+    name: str,
+    scope: TokenScope = TokenScope.ADMIN,
+    expires_in_days: int | None = None,
+) -> tuple[str, Token]:
     """Make an API token; return its clear text, which is kept nowhere, and the row."""
     clear = secrets.new_token("hv")
     expires_at = utcnow() + timedelta(days=expires_in_days) if expires_in_days else None
     async with in_transaction():
         token = await Token.create(
-            user_id=user.id, name=name, digest=secrets.digest(clear), expires_at=expires_at
+            user_id=user.id,
+            name=name,
+            digest=secrets.digest(clear),
+            scope=scope,
+            expires_at=expires_at,
         )
-        await events.record("token.created", actor=user.id, token=token.id, name=name)
+        await events.record(
+            "token.created", actor=user.id, token=token.id, name=name, scope=scope.value
+        )
     return clear, token
 
 

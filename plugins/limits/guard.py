@@ -6,6 +6,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 
 from aiohttp import web
 from limits import RateLimitItem
@@ -80,6 +81,7 @@ class RateLimits(Guard):
         return headers
 
 
+@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text)

@@ -22,7 +22,7 @@ from .groups import prepare
 from .model import SupervisedSpec, SupervisedState
 from .pages import read_page
 from .processes import leftovers, shim_alive, signal_shim, sweep
-from .shim_tree import descendants
+from .shim_tree import descendants, family
 
 _SHIM = Path(__file__).parent / "shim.py"
 _FINAL = ("exited", "stopped")
@@ -156,6 +156,16 @@ class Supervised:
         if shim_alive(stored):
             return descendants(stored["shim_pid"])
         return leftovers(stored) if stored and stored["status"] not in _FINAL else []
+
+    def family(self) -> tuple[list[int], int]:
+        """Return the same, cheaply, and how often the program was started again.
+
+        A process that is just being born may be missing.
+        """
+        stored = self._read()
+        if shim_alive(stored):
+            return family(stored["shim_pid"]), stored["restarts"]
+        return self.pids(), stored.get("restarts", 0)
 
     # --- files ------------------------------------------------------------------------------
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from helvetia import Call, Policy, Reply, Resource, Unauthenticated
 from helvetia.kernel import secrets
+from helvetia.kernel.database.rows import fetch
 from helvetia.kernel.errors import Conflict, NotFound, TooLarge
 from helvetia.kernel.http.bodies import BODY_SECONDS, reading, refuse_encoding
 from helvetia.kernel.http.problems import BadRequest
@@ -16,6 +19,10 @@ from .models import Webhook
 # GitHub sends no more than this.
 MAX_BYTES = 25 * 2**20
 _CHUNK_BYTES = 256 * 1024
+_HOOK = """
+SELECT "id", "service_id", "secret", CAST("paths" AS TEXT) AS "paths", "repository_id"
+FROM "webhook" WHERE "id" = ?
+"""
 resource = Resource("webhooks")
 
 
@@ -41,7 +48,7 @@ async def take(call: Call, hook: str) -> Reply[shapes.Receipt]:
     """
     request = call.request
     refuse_encoding(request)
-    found = await Webhook.get_or_none(id=hook) if hook.isalnum() and hook.isascii() else None
+    found = await _hook(hook) if hook.isalnum() and hook.isascii() else None
     if found is None:
         raise NotFound("there is no such hook")
     body = await _body(call)
@@ -49,9 +56,9 @@ async def take(call: Call, hook: str) -> Reply[shapes.Receipt]:
     if reason := forges.unsigned(request.headers, body, secret):
         await inbox.refuse(found.service_id, request.headers, reason)
         raise NotSigned(reason, hint="give the Git host the secret of this hook")
-    delivery, is_new = await inbox.receive(found, request.headers, body)
-    if is_new and delivery.deployment_id:
-        await call.context.ring(delivery.deployment_id)
+    delivery, is_new, rings = await inbox.receive(found, request.headers, body)
+    if rings:
+        await call.context.ring(rings)
     receipt = shapes.Receipt.model_validate(
         {
             "delivery": delivery.id,
@@ -86,7 +93,13 @@ async def deploy(call: Call, key: str, query: shapes.DeployQuery) -> shapes.Depl
 
 def place(service_id: str) -> str:
     """Return the place that a secret is bound to."""
-    return f"webhook:{service_id}"
+    return Webhook.sealed_places["secret"].format(service_id=service_id)
+
+
+async def _hook(id: str) -> Webhook | None:
+    for row in await fetch(_HOOK, id):
+        return Webhook(**{**row, "paths": json.loads(row["paths"])})
+    return None
 
 
 async def _body(call: Call) -> bytes:

@@ -98,10 +98,10 @@ async def delivery(call: Call, service: Service, delivery: str) -> shapes.Delive
 async def replay(call: Call, service: Service, delivery: str) -> shapes.Delivery:
     """Do again what a delivery asked for: the same commit, by the rules of now."""
     old = await _delivery(service, delivery)
-    made = await inbox.replay(await _hook(service), service, old, actor=call.user.id)
-    if made.deployment_id:
-        await call.context.ring(made.deployment_id)
-    return _told(made)
+    made = await inbox.replay(await _hook(service), old, actor=call.user.id)
+    if made.rings:
+        await call.context.ring(made.rings)
+    return _told(made.delivery)
 
 
 async def _hook(service: Service) -> Webhook:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from tortoise import fields
 from tortoise.models import Model
@@ -26,6 +27,7 @@ class Webhook(Model):
     paths: list[str] = fields.JSONField(default=list)
     repository_id = fields.CharField(max_length=64, default="")
     created_at: datetime = fields.DatetimeField(default=utcnow)
+    sealed_places: ClassVar[dict[str, str]] = {"secret": "webhook:{service_id}"}
 
     class Meta:
         """Table."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from helvetia.plugins.api.inputs import Body, PrintableText, Ref
+from helvetia.plugins.api.inputs import Body, PrintableText, Ref, Shape
 
 _Glob = Annotated[
     PrintableText, StringConstraints(min_length=1, max_length=255, pattern=r"^!?[^!]")
@@ -25,7 +25,7 @@ class NewWebhook(Body):
     )
 
 
-class Webhook(BaseModel):
+class Webhook(Shape):
     """The hook of a service; both secrets are shown once, when they are made."""
 
     url: str = Field(description="for the Git host: content type JSON or form, event push")
@@ -35,12 +35,12 @@ class Webhook(BaseModel):
     deploy_url: str | None = Field(None, description="a POST to it deploys; whoever has it may")
 
 
-class Delivery(BaseModel):
+class Delivery(Shape):
     """One delivery, and what was done about it."""
 
     id: str
     event: str
-    verdict: Literal["deployed", "ignored", "refused"]
+    verdict: Literal["deployed", "ignored", "received", "refused"]
     reason: str
     deployment_id: str | None
     replay_of: str | None
@@ -54,11 +54,11 @@ class DeliveryDetail(Delivery):
     body: str = Field(description="as it came; bytes that are no UTF-8 are replaced")
 
 
-class Receipt(BaseModel):
+class Receipt(Shape):
     """What the Git host is told."""
 
     delivery: str
-    verdict: Literal["deployed", "ignored", "refused"]
+    verdict: Literal["deployed", "ignored", "received", "refused"]
     reason: str
     deployment: str | None
     is_new: bool = Field(description="false: it was sent before, and nothing was done again")
@@ -70,7 +70,7 @@ class DeployQuery(Body):
     ref: Ref | None = None
 
 
-class Deployed(BaseModel):
+class Deployed(Shape):
     """What was begun."""
 
     deployment: str

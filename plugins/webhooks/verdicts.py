@@ -11,6 +11,10 @@ from helvetia.kernel.models import Desired, Service
 
 from .forges import Push
 
+RECEIVED = "received"
+"""The verdict of a delivery that a plugin has yet to look at."""
+LISTENED = frozenset({"pull_request"})
+"""Events that plugins may listen to, by the entry `webhook.received` of the journal."""
 _BRANCH = "refs/heads/"
 # GitHub's own list, and what people of deployments write.
 _SKIP = re.compile(
@@ -74,7 +78,12 @@ def is_of(push: Push, source_url: str, repository_id: str) -> bool:
 
 def is_named(push: Push, source_url: str) -> bool:
     """Tell whether one of the addresses in a push is the given one."""
-    return _address(source_url) in {_address(url) for url in push.urls}
+    return is_one_of(push.urls, source_url)
+
+
+def is_one_of(urls: Collection[str], source_url: str) -> bool:
+    """Tell whether one of some addresses is the given one, however they are written."""
+    return _address(source_url) in {_address(url) for url in urls}
 
 
 def is_touched(changed: Collection[str], paths: Sequence[str]) -> bool:

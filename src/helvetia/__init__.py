@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from helvetia.kernel.contracts.health import HealthCheck
     from helvetia.kernel.contracts.pipeline import Event, EventListener, Stage, StageContext
     from helvetia.kernel.contracts.registry import Registry
-    from helvetia.kernel.contracts.router import Backend, Route, Router, Traffic
+    from helvetia.kernel.contracts.router import Backend, Meter, Route, Router, Traffic
     from helvetia.kernel.contracts.runtime import (
         Instance,
         InstanceSpec,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RuntimeLog,
         RuntimeLogPage,
         Stats,
+        Terminal,
     )
     from helvetia.kernel.contracts.source import Revision, Source, SourceAddress
     from helvetia.kernel.errors import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
         Vetoed,
     )
     from helvetia.kernel.hookspecs import ModelApp, Page, SettingsSection, hookimpl
-    from helvetia.kernel.http.access import CALLER, Policy
+    from helvetia.kernel.http.access import CALLER, INVITED, Policy
     from helvetia.kernel.http.context import Call
     from helvetia.kernel.http.origin import client_address
     from helvetia.kernel.http.routing import Reply, Resource
@@ -60,17 +61,17 @@ _HOMES = {
     "kernel.contracts.health": "HealthCheck",
     "kernel.contracts.pipeline": "Event EventListener Stage StageContext",
     "kernel.contracts.registry": "Registry",
-    "kernel.contracts.router": "Backend Route Router Traffic",
+    "kernel.contracts.router": "Backend Meter Route Router Traffic",
     "kernel.contracts.runtime": (
         "Instance InstanceSpec InstanceStatus Observation ResourceLimits Runtime "
-        "RuntimeLog RuntimeLogPage Stats"
+        "RuntimeLog RuntimeLogPage Stats Terminal"
     ),
     "kernel.contracts.source": "Revision Source SourceAddress",
     "kernel.errors": (
         "ActivationFailed BuildFailed DeploymentError HelvetiaError InvalidInput "
         "NeverHealthy ReleaseFailed SourceError TooManyRequests Unauthenticated Vetoed"
     ),
-    "kernel.http.access": "CALLER Policy",
+    "kernel.http.access": "CALLER INVITED Policy",
     "kernel.http.context": "Call",
     "kernel.http.origin": "client_address",
     "kernel.http.routing": "Reply Resource",
@@ -81,6 +82,7 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [
     "CALLER",
     "DIRECTORY",
+    "INVITED",
     "OCI_IMAGE",
     "ActivationFailed",
     "Artifact",
@@ -108,6 +110,7 @@ __all__ = [
     "InvalidInput",
     "Kernel",
     "LogSink",
+    "Meter",
     "ModelApp",
     "NeverHealthy",
     "Observation",
@@ -132,6 +135,7 @@ __all__ = [
     "Stage",
     "StageContext",
     "Stats",
+    "Terminal",
     "TooManyRequests",
     "Traffic",
     "Unauthenticated",

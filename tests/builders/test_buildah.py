@@ -14,14 +14,16 @@ import pytest
 
 from helvetia import OCI_IMAGE, BuildFailed
 from helvetia.plugins.builders.buildah.builder import BuildahBuilder
+from helvetia.plugins.builders.docker.builder import DockerBuilder
 from helvetia.plugins.builders.docker.recipe import detect
 from helvetia.testing import TestKernel
 from tests.docker_engine import DockerEngine
 
 from .conftest import Workshop, lay
-from .docker_building import everything, files
+from .docker_building import caches, everything, files
 from .docker_image import builder_image
 from .test_docker_builder import contents, hanging, run
+from .test_docker_warm import build_for
 
 Make = Callable[..., BuildahBuilder]
 
@@ -142,11 +144,42 @@ async def test_no_privileges_and_nothing_left_when_cancelled(
         await task
     assert time.monotonic() - began < 5
     assert not everything(docker_engine, installation)
+    await builder.forget("s1")
     await builder.collect([])
     assert docker_engine("volume", "ls", "-q") == volumes
     assert docker_engine("network", "inspect", "--format", "{{.Id}}", theirs) == theirs
     docker_engine("network", "rm", theirs)
     docker_engine("volume", "rm", volume)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_layers_are_kept_for_the_service_alone(
+    buildah: Make, workshop: Workshop, docker_engine: DockerEngine, installation: str
+) -> None:
+    builder = buildah()
+    given = files("RUN echo one; echo dear > /dear", 'CMD ["/bin/sh", "-c", "cat /dear"]')
+    _, log = await workshop.build(builder, given)
+    assert "from the cache" not in log.text
+    (volume,) = caches(docker_engine, installation)
+    artifact, log = await workshop.build(buildah(), given)
+    assert log.text.count("from the cache") >= 3
+    assert run(docker_engine, artifact) == "dear"
+    log = await build_for("s2", workshop, builder, "RUN echo one; echo dear > /dear")
+    assert "from the cache" not in log.text
+    await builder.forget("s2")
+    assert caches(docker_engine, installation) == [volume]
+    # The builder `docker` has caches of its own, and lets these be.
+    own = {"image": builder_image(docker_engine)}
+    sections = {"docker": docker_engine.settings, "docker_builder": own}
+    kernel = TestKernel(workshop.place, sections, installation=installation)
+    assert await DockerBuilder(kernel).forget("s1") == 0
+    assert await builder.forget("s1") > 2**20
+    assert not caches(docker_engine, installation)
+    _, log = await workshop.build(buildah(cache_mb=0), given)
+    assert not caches(docker_engine, installation)
+    await workshop.build(buildah(cache_mb=1), given)
+    assert not caches(docker_engine, installation)
 
 
 async def test_it_is_taken_only_when_it_is_named(

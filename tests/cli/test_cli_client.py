@@ -123,6 +123,23 @@ async def test_a_restarted_platform_has_another_token() -> None:
             await session.api.about()
 
 
+async def test_a_token_that_never_becomes_valid_is_told_in_the_end() -> None:
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return problem(401, "unauthenticated", "the token is not valid")
+
+    def renew() -> Address:
+        return replace(session.address, token=f"hv_{asked}")
+
+    async with serving([web.get("", answer)], renew=renew) as session:
+        with pytest.raises(Unauthenticated, match="not valid"):
+            await session.api.about()
+    assert asked == 4
+
+
 async def test_of_two_requests_at_once_both_take_the_new_token() -> None:
     found: list[Address] = []
     refused = asyncio.Barrier(2)

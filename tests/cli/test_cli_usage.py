@@ -10,9 +10,9 @@ import pytest
 from cli_outcome import Run
 
 COMMANDS = [
-    "deploy", "plan", "services", "status", "deployments", "releases", "logs", "events", "env",
-    "domains", "stop", "start", "restart", "rollback", "cancel", "delete", "plugins", "token",
-    "open", "doctor", "version", "up", "down", "web", "worker", "migrate",
+    "deploy", "plan", "services", "status", "deployments", "releases", "logs", "events", "audit",
+    "env", "domains", "stop", "start", "restart", "rollback", "cancel", "delete", "plugins",
+    "token", "open", "doctor", "version", "up", "down", "web", "worker", "migrate",
 ]  # fmt: skip
 
 
@@ -58,14 +58,14 @@ def test_examples_keep_their_lines(run: Run) -> None:
         (["deploy", ".", "--env", "DEBUG"], "--env: must be written NAME=VALUE"),
         (["deploy", ".", "--env", "1X=2"], "--env: `1X` cannot be the name of a variable"),
         (["deploy", ".", "--set", "output"], "--set: must be written NAME=VALUE"),
-        (["env", "web", "add", "A=1"], "env: `add` must be `set` or `unset`"),
+        (["env", "web", "add", "A=1"], "env: `add` must be one of set, unset, scope, diff, export"),
         (["env", "web", "set"], "NAME=VALUE: what to set is missing"),
         (["env", "web", "set", "A"], "set: must be written NAME=VALUE"),
         (["env", "web", "unset"], "NAME: what to unset is missing"),
         (["env", "web", "unset", "A=1"], "unset: `A=1` cannot be the name of a variable"),
         (["env", "web", "--from-file", "x"], "--from-file: goes with `set`"),
         (["env", "web", "set", "--from-file", "/no/file"], "--from-file: /no/file: No such file"),
-        (["domains", "web", "set", "x"], "domains: `set` must be `add`, `verify` or"),
+        (["domains", "web", "set", "x"], "domains: `set` must be `add`, `verify`, `certificate`"),
         (["domains", "web", "add"], "HOSTNAME: what to add is missing"),
         (["logs", "web", "--tail", "-1"], "--tail: `-1` is not a number of lines or `all`"),
     ],

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import shutil
+import string
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ from helvetia import (
     InstanceSpec,
     Kernel,
     LogSink,
+    Meter,
     Revision,
     Route,
     RuntimeLogPage,
     SourceAddress,
     SourceError,
+    Terminal,
     Traffic,
 )
 from helvetia.plugins.builders.static.build import StaticBuilder
@@ -400,6 +403,41 @@ class RunGoesOn(ProcessRuntime):
             cwd=spec.artifact.artifact.folder, env={**os.environ, **spec.environment},
         )  # fmt: skip
         return await process.wait()
+
+
+@caught_by("test_run_command")
+class FillsThemIn(ProcessRuntime):
+    async def run(self, spec: InstanceSpec, log: LogSink) -> int:
+        words = [string.Template(word).safe_substitute(spec.environment) for word in spec.command]
+        return await super().run(replace(spec, command=tuple(words)), log)
+
+
+@caught_by("test_terminal")
+class AnyWindow(ProcessRuntime):
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> Terminal:
+        return await super().terminal(spec, 80, 24)
+
+
+@caught_by("test_terminal_closed")
+class StaysOpen(ProcessRuntime):
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> Terminal:
+        terminal = await super().terminal(spec, columns, rows)
+        self._close, self._open = terminal.close, terminal
+        terminal.close = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        return terminal
+
+    async def close(self) -> None:
+        if hasattr(self, "_close"):
+            await self._close()
+
+
+@caught_by("test_meters")
+class CountsUpToTheBound(TraefikRouter):
+    async def meters(self) -> Mapping[tuple[str, str], Meter]:
+        return {
+            key: replace(one, seconds={bound: 7 for bound in one.seconds})
+            for key, one in (await super().meters()).items()
+        }
 
 
 @caught_by("test_close")

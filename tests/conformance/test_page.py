@@ -15,8 +15,10 @@ TEXT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8"
 
 
 def promises(suite: type) -> list[str]:
-    """Return the first line of each test that a suite itself has."""
-    tests = (member for name, member in vars(suite).items() if name.startswith("test_"))
+    """Return the first line of each test that a suite has, without those of all suites."""
+    own = [kind for kind in suite.__mro__ if kind is suite or kind not in Conformance.__mro__]
+    members = (member for kind in own for member in vars(kind).items())
+    tests = (member for name, member in members if name.startswith("test_"))
     return [(test.__doc__ or "").splitlines()[0] for test in tests]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from helvetia.testing import (
     SourceConformance,
     TestKernel,
 )
+from tests.github_stand_in.rest import running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "helvetia-markdown"
 PASSWORD = "correct horse battery"
@@ -32,6 +34,33 @@ PASSWORD = "correct horse battery"
 
 class TestGit(SourceConformance):
     factory = "helvetia.plugins.sources.git:GitSource"
+
+
+class TestGitHub(SourceConformance):
+    factory = "helvetia.plugins.sources.github:GitHubSource"
+
+    @pytest.fixture
+    async def sample(self, kernel: TestKernel, tmp_path: Path) -> AsyncIterator[Sample]:
+        async with running(tmp_path / "github") as github:
+            kernel.settings["github"] = {"url": github.url}
+            repo = github.repo("ada/app", private=False)
+            files = {"index.html": "hello\n", "a/[id] ü": ""}
+            (repo.tree / "out").symlink_to("/etc/hostname")
+            repo.commit("escape")
+            repo.git("checkout", "-q", "--orphan", "main")
+            repo.git("rm", "-r", "-q", "-f", "--ignore-unmatch", ".")
+            for name, text in files.items():
+                (repo.tree / name).parent.mkdir(exist_ok=True)
+                (repo.tree / name).write_text(text)
+            repo.commit("main")
+            address = SourceAddress(url=f"{github.url}/ada/app")
+            yield Sample(
+                address=address,
+                files=files,
+                unknown=replace(address, ref="nowhere"),
+                change=lambda: repo.commit("main", **{"index.html": "changed\n"}),
+                escape=replace(address, ref="escape"),
+            )
 
 
 class TestUpload(SourceConformance):

@@ -83,12 +83,13 @@ def event_kinds() -> set[str]:
     no kind is overlooked.
     """
     kinds: set[str] = set()
-    for file in (*python_files("kernel"), *python_files("plugins/api")):
+    folders = ("kernel", "plugins/api", "plugins/shell")
+    for file in (file for folder in folders for file in python_files(folder)):
         for node in ast.walk(parse(file)):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
-            if called in ("events.record", "_record"):
+            if called in ("events.record", "entry", "_record", "self._record"):
                 kinds |= _kinds(node.args[0], f"{file.relative_to(ROOT)}:{node.lineno}")
             elif called == "_want":
                 kinds |= _kinds(node.args[2], f"{file.relative_to(ROOT)}:{node.lineno}")

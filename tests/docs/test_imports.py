@@ -15,9 +15,24 @@ from .code import import_name, imports, parse, python_files
 from .pages import ROOT, MarkdownPage, items, repository_files
 
 PAGE = MarkdownPage("docs/plugins.md")
-_FRONTS = ("plugins/api", "plugins/webhooks")
-LINKS = ("kernel", "logs", "masking", "plugins", "web", "cli", "testing")
-_BELOW = ("helvetia.kernel", "helvetia.logs", "helvetia.masking", "helvetia.version")
+_FRONTS = (
+    "plugins/api",
+    "plugins/audit",
+    "plugins/webhooks",
+    "plugins/github",
+    "plugins/previews",
+    "plugins/metrics",
+    "plugins/notifications",
+    "plugins/shell",
+)
+LINKS = ("kernel", "logs", "masking", "sessions", "plugins", "web", "cli", "testing")
+_BELOW = (
+    "helvetia.kernel",
+    "helvetia.logs",
+    "helvetia.masking",
+    "helvetia.sessions",
+    "helvetia.version",
+)
 _SHARED = items(PAGE.section("Modules of plugins that other plugins use"))
 
 
@@ -69,7 +84,8 @@ def test_the_contracts_import_nothing_of_the_kernel_but_errors() -> None:
     assert not wrong
 
 
-def test_logs_and_masking_know_nothing_of_the_rest() -> None:
+def test_logs_masking_and_sessions_know_nothing_of_the_rest() -> None:
+    assert all(module.startswith("helvetia.sessions") for module in _imported_by("sessions"))
     assert set(_imported_by("masking")) <= {"helvetia.masking.redact", "helvetia.masking.forms"}
     below = ("helvetia.logs", "helvetia.masking")
     wrong = {

@@ -25,6 +25,7 @@ _OTHERS = {
     "domain": "apps.example.com",
     "protocols": "https,ssh",
     "trusted_proxies": "10.0.0.0/8",
+    "cors.origins": "https://apps.example.com",
     "type_labels": "docker=build",
     "host": "unix:///run/other.sock",
     "subnets": "10.9.0.0/16",
@@ -38,6 +39,8 @@ _OTHERS = {
         for name in ("requests", "authentication", "websockets", "deploys", "webhooks")
     },
     "redis.url": "redis://10.0.0.1:6379/1",
+    "shell.role": "member",
+    "notifications.smtp_security": "tls",
     "static.serve_from": "folder",
     "static.isolate": "never",
 }

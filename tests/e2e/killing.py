@@ -18,6 +18,7 @@ import psutil
 
 from helvetia.kernel.pipeline.planning import KERNEL_STAGES
 from helvetia.plugins.routers.traefik.routefile import RouteFile
+from tests.postgres_server import query_postgres
 
 from .harness import Installation, Repository, until
 
@@ -128,7 +129,10 @@ class Requests:
 
 
 def rows(platform: Installation, query: str, *values: object) -> list[dict[str, Any]]:
-    """Ask the database itself."""
+    """Ask the database itself; with values it is SQLite."""
+    url = platform.settings.get("DATABASE_URL", "")
+    if url.startswith("postgres"):
+        return query_postgres(url, query)
     path = f"file:{platform.home / 'helvetia.db'}?mode=ro"
     with contextlib.closing(sqlite3.connect(path, uri=True)) as database:
         database.row_factory = sqlite3.Row

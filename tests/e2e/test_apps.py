@@ -83,7 +83,15 @@ APPS = [
 ]
 
 
-@pytest.mark.parametrize("app", APPS, ids=lambda app: app.name)
+# What npm installs takes most of a minute each.
+_LONG = ("hello-vite", "hello-express")
+
+
+@pytest.mark.parametrize(
+    "app",
+    [pytest.param(app, marks=[pytest.mark.long] * (app.name in _LONG)) for app in APPS],
+    ids=lambda app: app.name,
+)
 def test_the_life_of_an_application(shared: Installation, tmp_path: Path, app: App) -> None:
     repository = example(app.name, tmp_path / app.name)
     hostname = f"{app.name}.localhost"

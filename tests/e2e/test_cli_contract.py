@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +20,12 @@ from openapi_spec_validator import validate
 from pydantic import BaseModel
 
 from helvetia.kernel.errors import ExitCode
-from helvetia.plugins.api import schemas
+from helvetia.plugins.api import people, schemas
+from helvetia.plugins.audit.shapes import AuditEntry
+from helvetia.plugins.github import shapes as forge
+from helvetia.plugins.metrics import shapes as measures
+from helvetia.plugins.notifications import shapes as notices
+from helvetia.plugins.previews import shapes as previews
 from helvetia.plugins.webhooks import shapes as hooks
 
 from .apps import SlowSite
@@ -68,7 +73,8 @@ def used(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Used
         for command in (
             "services", "status site", "deployments site", "releases site", "events site",
             "open site", "logs site", "logs site --build", "env site", "env site set A=12345 B=2",
-            "env site unset A", "domains site add www.example.com", "domains site",
+            "env site unset A", "env site scope --for run WORD", "env site diff", "env site export",
+            "domains site add www.example.com", "domains site",
             "domains site verify www.example.com", "domains site remove www.example.com",
             "webhook create site", "webhook show site", "restart site", "rollback site --to 1",
             "stop site", "start site", "plugins", "plugins list", "plugins show builder-static",
@@ -76,17 +82,69 @@ def used(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Used
             "token list", "doctor", "version", "workers", "queue", "cache clear site",
         ):  # fmt: skip
             use(command)
+        use("audit -n 5")
+        for form in ("jsonl", "csv"):
+            shared.run("audit", "--export", form, extra=extra)
+        # There is none over plain HTTP.
+        shared.run("domains", "site", "certificate", "site.localhost", code=1, extra=extra)
         _send_a_push(json.loads(printed["webhook create site"]))
         (delivery,) = json.loads(use("webhook deliveries site"))
         use(f"webhook replay site {delivery['id']}")
         use("webhook remove site")
         made = json.loads(use("token create robot"))
         use(f"token revoke {made['id']}")
+        _use_github(use, lambda code, *words: shared.run(*words, code=code, extra=extra))
+        _use_people(use, lambda code, *words: shared.run(*words, code=code, extra=extra))
+        _use_observing(use, lambda code, *words: shared.run(*words, code=code, extra=extra))
         queued = json.loads(use("restart site --no-wait"))
         until("it has ended", lambda: _has_ended(shared, queued["id"]))
         shared.run("cancel", queued["id"], code=1, extra=extra)
         use("delete site --yes")
     return Used(printed, recorder.requests)
+
+
+def _use_observing(use: Callable[[str], str], run: Callable[..., object]) -> None:
+    """Every command about metrics, notifications and commands of people."""
+    for command in ("metrics", "metrics site", "metrics site --deployments"):
+        use(command)
+    of_team = "--team default"
+    made = json.loads(use(f"notifications add ops --kind slack --target {_NOWHERE} {of_team}"))
+    use(f"notifications list {of_team}")
+    use(f"notifications change {made['id']} --topic crash {of_team}")
+    run(1, "notifications", "test", made["id"], *of_team.split())
+    use(f"notifications messages {made['id']} {of_team}")
+    use(f"notifications remove {made['id']} {of_team}")
+    run(3, "run", "site", "--", "sh", "-c", "exit 3")
+
+
+def _use_github(use: Callable[[str], str], refused: Callable[..., object]) -> None:
+    """Every command about GitHub, for somebody who has not connected it."""
+    use("github status")
+    use("github installations")
+    for words in ("repositories", "branches ada/app", "connect site"):
+        refused(ExitCode.ERROR, "github", *words.split())
+    for words in ("github show site", "github disconnect site", "previews site remove 7"):
+        refused(ExitCode.USAGE, *words.split())
+    for verb in ("on", "policy", "", "off"):
+        use(f"previews site {verb}".strip())
+
+
+def _use_people(use: Callable[[str], str], refused: Callable[..., object]) -> None:
+    """Every command about people; the only one here signs in by no provider, and owns the team."""
+    use("sessions list")
+    use("sessions end-all")
+    refused(ExitCode.USAGE, "sessions", "end", "none")
+    use("accounts list")
+    refused(ExitCode.USAGE, "accounts", "disconnect", "local")
+    use("teams create crew")
+    use("teams list")
+    (owner,) = json.loads(use("teams members crew"))
+    use(f"teams role crew {owner['id']} owner")
+    refused(ExitCode.ERROR, "teams", "add", "crew", owner["id"])
+    refused(ExitCode.ERROR, "teams", "remove", "crew", owner["id"])
+    made = json.loads(use("teams invite crew --role viewer"))
+    use("teams invitations crew")
+    use(f"teams withdraw crew {made['id']}")
 
 
 def _send_a_push(hook: dict[str, str]) -> None:
@@ -104,6 +162,7 @@ def _has_ended(platform: Installation, id: str) -> bool:
     return status == 200 and json.loads(body)["finished_at"] is not None
 
 
+_NOWHERE = "https://127.0.0.1:1/hook"  # refused before anything is asked
 SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "plan FOLDER": schemas.Plan,
     "deploy FOLDER --env WORD=marzipan": schemas.Deployment,
@@ -120,8 +179,18 @@ SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "webhook show site": hooks.Webhook,
     "webhook remove site": {"removed"},
     "open site": {"url"},
+    "github status": forge.About,
+    "previews site on": previews.Policy,
+    "previews site policy": previews.Policy,
+    "previews site off": {"disabled"},
+    "env site diff": schemas.EnvironmentDiff,
     "delete site --yes": {"deleted"},
     "token create robot": schemas.Token,
+    "sessions end-all": people.Ended,
+    "teams create crew": people.Team,
+    "teams invite crew --role viewer": people.Invitation,
+    f"notifications add ops --kind slack --target {_NOWHERE} --team default": notices.Channel,
+    "metrics site": measures.ServiceMetrics,
     "queue": schemas.Queue,
     "cache clear site": schemas.Freed,
     "doctor": {"ok", "checks"},
@@ -141,9 +210,20 @@ LISTS: dict[str, type[BaseModel] | set[str]] = {
     "env site": schemas.Variable,
     "env site set A=12345 B=2": schemas.Variable,
     "env site unset A": schemas.Variable,
+    "env site scope --for run WORD": schemas.Variable,
+    "env site export": schemas.Variable,
+    "audit -n 5": AuditEntry,
+    "metrics": measures.Sparkline,
+    "metrics site --deployments": measures.DeployTime,
+    "notifications list --team default": notices.Channel,
     "domains site": schemas.Domain,
+    "github installations": forge.Installation,
+    "previews site": previews.Preview,
     "webhook deliveries site": hooks.Delivery,
     "token list": schemas.Token,
+    "teams list": people.Team,
+    "teams members crew": people.Member,
+    "teams invitations crew": people.Invitation,
     "workers": schemas.Worker,
     "plugins check": schemas.ProviderCheck,
     "plugins": {"name", "distribution", "version", "status", "reason", "module", "hooks"},
@@ -329,6 +409,11 @@ HELP = {
     "delete": ["--yes", "--json"],
     "plugins": ["list", "show", "check", "enable", "disable"],
     "token": ["create", "list", "revoke"],
+    "token create": ["--scope", "read", "deploy", "admin"],
+    "keys rotate": ["may run meanwhile", "former keys", "--json"],
+    "teams": ["invite", "members", "role", "withdraw"],
+    "github": ["repositories", "branches", "connect", "disconnect"],
+    "previews": ["on|off|policy|remove", "--forks", "--limit", "--hours"],
     "webhook": ["create", "show", "remove", "deliveries", "replay"],
     "down": ["left running"],
     "doctor": ["exit code is 1", "--json"],
@@ -388,6 +473,7 @@ def test_the_document_has_every_route_that_the_commands_use(
         ("GET", "/api/v1/plugins"),
         ("GET", "/api/v1/services/{service}/deliveries/{delivery}"),
         ("GET", "/api/v1/services/{service}/logs/follow"),
+        ("GET", "/api/v1/services/{service}/metrics/live"),
     }
 
 

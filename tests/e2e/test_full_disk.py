@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .disks import small_disk
+from .disks import fill, small_disk
 from .harness import Installation, running, until
 from .killing import App, Requests, await_tidy
 from .looking import has_ended
@@ -212,9 +212,3 @@ def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
             assert app.deploy_first(platform)["status"] == "LIVE"
             await_tidy(platform)
         assert platform.get("web.localhost")[1] == b"three"
-
-
-def fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)

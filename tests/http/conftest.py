@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from http_support import World, make_home, open_platform, serve
+from http_support import World, make_home, open_platform, populate, serve
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def world(migrated: Path, tmp_path: Path) -> AsyncIterator[World]:
     home = shutil.copytree(migrated, tmp_path / "home")
     async with open_platform(home) as platform, serve(platform) as world:
+        yield world
+
+
+@pytest.fixture
+async def either(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    """The same over SQLite and PostgreSQL."""
+    async with (
+        open_platform(tmp_path / "home", HELVETIA_DATABASE_URL=database_url) as platform,
+        serve(platform) as world,
+    ):
+        await populate()
         yield world

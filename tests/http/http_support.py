@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 from aiohttp import web
 
 from helvetia import AuthProvider, Identity
@@ -60,7 +61,13 @@ class FormAuth(AuthProvider):
         if "subject" not in values:
             return web.Response(text="again", status=401, content_type="text/html")
         subject = str(values["subject"])
-        return Identity(subject=subject, name=subject, may_register="invited" in values)
+        return Identity(
+            subject=subject,
+            name=subject,
+            may_register="invited" in values,
+            may_found="stranger" not in values,
+            is_renewed="renewed" in values,
+        )
 
 
 @dataclass
@@ -100,7 +107,7 @@ class Answer:
     @classmethod
     async def read(cls, response: aiohttp.ClientResponse) -> Answer:
         raw = await response.read()
-        is_json = raw and "json" in response.headers.get("Content-Type", "")
+        is_json = raw and response.content_type in ("application/json", "application/problem+json")
         return cls(
             path=response.url.raw_path,
             status=response.status,
@@ -238,12 +245,27 @@ def noise(size: int) -> bytes:
     return b"\x1f\x8b" + os.urandom(size - 2)
 
 
+ACCESS, REFRESH = "helvetia_session", "helvetia_refresh"
+
+
+def given_cookies(answer: Answer) -> dict[str, str]:
+    """The cookies that an answer gives; "" for those that it takes."""
+    pairs = (
+        one.partition(";")[0].partition("=") for one in answer.headers.getall("Set-Cookie", [])
+    )
+    return {name: value.strip('"') for name, _, value in pairs}
+
+
+async def session_of(access: str) -> Session:
+    claims = jwt.decode(access, options={"verify_signature": False})
+    return await Session.get(id=claims["sub"])
+
+
 async def sign_in(world: World, subject: str = "anna", **more: str) -> tuple[str, Session]:
-    """Sign in by the form; return the cookie header and the session."""
+    """Sign in by the form; return the cookie header, without refresh token, and the session."""
     headers = {"Origin": world.url}
     form = {"subject": subject, **more}
     answer = await world.call("POST", "/auth/form/complete", who=None, data=form, headers=headers)
     assert answer.status == 303, answer.raw
-    cookie = answer.headers["Set-Cookie"].partition(";")[0]
-    session = await Session.get(digest=digest(cookie.partition("=")[2]))
-    return cookie, session
+    jar = given_cookies(answer)
+    return f"{ACCESS}={jar[ACCESS]}", await session_of(jar[ACCESS])

@@ -38,6 +38,7 @@ def test_operations_say_what_goes_in_and_out(spec: dict[str, Any]) -> None:
     for endpoint in endpoints():
         operation = spec["paths"][endpoint.path][endpoint.method.lower()]
         in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+        assert all(one["description"] for one in operation["parameters"] if one["in"] == "path")
         assert in_path == set(re.findall(r"{(\w+)}", endpoint.path))
         assert bool(operation["security"]) is (endpoint.policy is not Policy.PUBLIC)
         assert operation["summary"]

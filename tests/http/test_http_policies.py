@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import pytest
+from audited import assert_audited
 from http_support import (
     PEOPLE,
+    TOKENS,
     Answer,
     World,
     archive,
     make_deployment,
     make_release,
     make_service,
+    sign_in,
+    user,
 )
 from pydantic import TypeAdapter
 
@@ -24,12 +30,21 @@ from helvetia.kernel.models import (
     Deployment,
     Desired,
     Domain,
+    Membership,
     Release,
+    Role,
     Service,
+    Session,
+    Team,
     Token,
+    TokenScope,
+    User,
     utcnow,
 )
 from helvetia.kernel.secrets import digest
+from helvetia.plugins.api import tokens
+from helvetia.plugins.api.models import Invitation
+from helvetia.plugins.notifications.models import Channel
 from helvetia.plugins.webhooks.models import Webhook
 from tests.stock import endpoints
 
@@ -43,6 +58,7 @@ class Case:
     data: bytes | None = None
 
 
+GUEST = "feed"
 CASES = {
     "installation_about": Case(200),
     "installation_me": Case(200),
@@ -62,7 +78,9 @@ CASES = {
     "releases_index": Case(200),
     "environment_index": Case(200),
     "environment_change": Case(200, {"set": {"A": "1"}}),
+    "environment_diff": Case(200),
     "domains_index": Case(200),
+    "domains_certificate": Case(200),
     "domains_add": Case(201, {"hostname": "more.example.com"}),
     "domains_verify": Case(200),
     "domains_remove": Case(204),
@@ -71,6 +89,19 @@ CASES = {
     # Admitted, and then told that it is no WebSocket.
     "logs_follow_deployment": Case(400),
     "logs_follow_service": Case(400),
+    "shell_open": Case(400),
+    "metrics_overview": Case(200),
+    "metrics_show": Case(200),
+    "metrics_live": Case(400),
+    "metrics_deployments": Case(200),
+    "notifications_index": Case(200),
+    "notifications_create": Case(
+        201, {"name": "n", "kind": "slack", "target": "https://a.example/b"}
+    ),
+    "notifications_change": Case(200, {"name": "other"}),
+    "notifications_remove": Case(204),
+    "notifications_test": Case(202),
+    "notifications_messages": Case(200),
     "events_index": Case(200),
     # Admitted, and then told that there is no such archive.
     "plans_create": Case(422, {"source": f"upload:{'0' * 64}"}),
@@ -82,7 +113,28 @@ CASES = {
     "tokens_index": Case(200),
     "tokens_create": Case(201, {"name": "ci"}),
     "tokens_revoke": Case(204),
+    "audit_index": Case(200),
+    "audit_lines": Case(200),
+    "audit_table": Case(200),
+    "sessions_index": Case(200),
+    "sessions_end": Case(204),
+    "sessions_end_all": Case(200),
+    "accounts_index": Case(200),
+    # Admitted, and then told that the people of the tests sign in by no provider.
+    "accounts_disconnect": Case(404),
+    "teams_index": Case(200),
+    "teams_create": Case(201, {"name": "new"}),
+    "teams_members": Case(200),
+    "teams_add": Case(201, {"user": GUEST}),
+    "teams_change": Case(200, {"role": "viewer"}),
+    "teams_remove": Case(204),
+    "teams_invited": Case(200),
+    "teams_invite": Case(201, {}),
+    "teams_withdraw": Case(204),
+    "auth_choose": Case(200),
     "auth_begin": Case(200),
+    # Admitted, and then told that it takes a browser session.
+    "auth_connect": Case(403),
     "auth_complete": Case(401),
     "auth_complete_form": Case(401),
     "auth_sign_out": Case(303),
@@ -94,6 +146,20 @@ CASES = {
     "webhooks_deliveries": Case(200),
     "webhooks_delivery": Case(200),
     "webhooks_replay": Case(201),
+    "previews_index": Case(200),
+    "previews_policy": Case(200),
+    "previews_enable": Case(201, {}),
+    "previews_disable": Case(404),
+    "previews_remove": Case(404),
+    "github_about": Case(200),
+    # Admitted, and then told that they have not connected GitHub, or have named no repository.
+    "github_repositories": Case(409),
+    "github_branches": Case(422),
+    "github_installations": Case(200),
+    "github_show": Case(404),
+    "github_connect": Case(409, {}),
+    "github_disconnect": Case(404),
+    "github_take": Case(404),
     "monitoring_healthz": Case(200),
     "monitoring_readyz": Case(200),
     "monitoring_metrics": Case(200),
@@ -115,7 +181,9 @@ every_hiding_endpoint = pytest.mark.parametrize(
     sorted(
         name
         for name, one in ENDPOINTS.items()
-        if one.loaded or name in ("services_index", "tokens_revoke", "tokens_index")
+        if one.loaded
+        or name
+        in ("services_index", "tokens_revoke", "tokens_index", "sessions_end", "teams_index")
     ),
 )
 every_restricted_endpoint = pytest.mark.parametrize(
@@ -131,9 +199,9 @@ def test_what_is_public_is_known() -> None:
     public = {name for name, one in ENDPOINTS.items() if one.policy is Policy.PUBLIC}
     assert public == {
         "installation_openapi", "monitoring_healthz", "monitoring_readyz",
-        "auth_begin", "auth_complete", "auth_complete_form",
+        "auth_choose", "auth_begin", "auth_complete", "auth_complete_form",
         # Their own proof is the signature, or the secret in the address.
-        "webhooks_take", "webhooks_deploy",
+        "webhooks_take", "webhooks_deploy", "github_take",
     }  # fmt: skip
 
 
@@ -160,13 +228,14 @@ async def test_a_stranger_sees_nothing(world: World, name: str) -> None:
     endpoint = ENDPOINTS[name]
     answer = await call_endpoint(world, endpoint, who="stranger")
     if endpoint.method == "GET" and not endpoint.loaded:
-        mine = {"test"} if name == "tokens_index" else set()
+        mine = {"tokens_index": {"test"}, "teams_index": {"theirs"}}.get(name, set())
         assert {item["name"] for item in answer.json["items"]} == mine
         return
     assert (answer.status, answer.json["code"]) == (404, "not-found")
     if endpoint.loaded:
         # Just as if it were not there.
         await Service.filter(name="web").delete()
+        await Team.filter(name="ours").delete()
         gone = await call_endpoint(world, endpoint, who="stranger", path=answer.path)
         assert _told(gone.json) == _told(answer.json)
     else:
@@ -193,6 +262,7 @@ async def test_the_lowest_that_may_gets_through(world: World, name: str) -> None
     assert answer.status == case.status, answer.raw
     if endpoint.result is not None and answer.status < 300:
         TypeAdapter(endpoint.result).validate_json(answer.raw)
+    await assert_audited(endpoint, answer, LOWEST[endpoint.policy])
 
 
 @every_endpoint
@@ -201,6 +271,88 @@ async def test_operators_may_everything(world: World, name: str) -> None:
     expected = CASES[name].status
     # A token is the operator's own or nobody's.
     assert answer.status == (404 if name == "tokens_revoke" else expected), answer.raw
+
+
+@pytest.mark.parametrize("scope", ["read", "deploy"])
+async def test_a_token_may_no_more_than_its_scope(world: World, scope: str) -> None:
+    """Of an operator, who may everything: what is refused is refused by the scope."""
+    may = {Policy.PUBLIC, Policy.VIEWER} | ({Policy.MEMBER} if scope == "deploy" else set())
+    clear, _ = await tokens.create(await user("operator"), name="x", scope=TokenScope(scope))
+    headers = {"Authorization": f"Bearer {clear}"}
+    things = await _things()
+    refused = 0
+    for name, endpoint in sorted(ENDPOINTS.items()):
+        own = endpoint.policy is Policy.SIGNED_IN and endpoint.method == "GET"
+        if endpoint.policy in may or own:
+            if endpoint.method == "GET":
+                answer = await call_endpoint(
+                    world, endpoint, who=None, things=things, headers=headers
+                )
+                assert answer.status == CASES[name].status, (name, answer.raw)
+            continue
+        answer = await call_endpoint(world, endpoint, who=None, things=things, headers=headers)
+        assert (answer.status, answer.json["code"]) == (403, "forbidden"), name
+        refused += 1
+    assert refused > 20
+    assert await _fingerprint() == (1, 2, 1, 1, 0)
+    assert await Token.filter(revoked_at=None).count() == len(PEOPLE) + 1
+    page = await world.call("POST", "/desk", who=None, headers=headers)
+    assert page.status == 403
+
+
+async def test_a_token_to_deploy_deploys(world: World) -> None:
+    clear, _ = await tokens.create(
+        await user("owner"), name="x", scope=TokenScope.DEPLOY, expires_in_days=1
+    )
+    headers = {"Authorization": f"Bearer {clear}"}
+    things = await _things()
+    for name in ("services_create", "deployments_create"):
+        answer = await call_endpoint(
+            world, ENDPOINTS[name], who=None, things=things, headers=headers
+        )
+        assert answer.status == 201, answer.raw
+
+
+async def test_a_session_that_was_ended_opens_nothing(world: World) -> None:
+    cookie, session = await sign_in(world)
+    things = await _things()
+    await Session.filter(id=session.id).delete()
+    headers = {"Cookie": cookie, "X-CSRF-Token": session.csrf, "Origin": world.url}
+    for name, endpoint in sorted(ENDPOINTS.items()):
+        if endpoint.policy is not Policy.PUBLIC:
+            answer = await call_endpoint(world, endpoint, who=None, things=things, headers=headers)
+            assert (answer.status, answer.json["code"]) == (401, "unauthenticated"), name
+
+
+async def test_every_socket_is_opened_to_those_who_may_alone(world: World) -> None:
+    things = await _things()
+    sockets = [one for one in ENDPOINTS.values() if one.websocket]
+    assert len(sockets) >= 2
+    clear, _ = await tokens.create(await user("owner"), name="x", scope=TokenScope.READ)
+    ended, token = await tokens.create(await user("owner"), name="y")
+    await tokens.revoke(await user("owner"), token.id)
+    for endpoint in sockets:
+        url = world.url + endpoint.path.format(**things)
+        is_for_all = endpoint.policy is Policy.VIEWER
+        for shown, status in (
+            ("", 401),
+            ("wrong", 401),
+            (ended, 401),
+            (TOKENS["stranger"], 404),
+            (TOKENS["viewer"], 101 if is_for_all else 403),
+            (clear, 101 if is_for_all else 403),
+        ):
+            headers = {"Authorization": f"Bearer {shown}"} if shown else {}
+            try:
+                async with world.session.ws_connect(url, headers=headers):
+                    opened = 101
+            except aiohttp.WSServerHandshakeError as error:
+                opened = error.status
+            assert opened == status, (endpoint.name, shown)
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await world.session.ws_connect(
+                    url, headers={**headers, "Origin": "http://evil.example"}
+                )
 
 
 def test_no_route_without_a_policy() -> None:
@@ -223,16 +375,23 @@ def test_no_handler_with_a_parameter_that_nobody_gives() -> None:
 
 
 async def call_endpoint(
-    world: World, endpoint: Endpoint, *, who: str | None, path: str | None = None
+    world: World,
+    endpoint: Endpoint,
+    *,
+    who: str | None,
+    path: str | None = None,
+    things: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Answer:
     if path is None:
-        path = endpoint.path.format(**await _things())
+        path = endpoint.path.format(**(things or await _things()))
     case = CASES[endpoint.name]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"headers": dict(headers or {})}
     if case.data is not None:
-        options = {"data": case.data, "headers": {"Content-Type": "application/gzip"}}
+        options["data"] = case.data
+        options["headers"]["Content-Type"] = "application/gzip"
     elif case.body is not None:
-        options = {"json": case.body}
+        options["json"] = case.body
     return await world.call(endpoint.method, path, who=who, **options)
 
 
@@ -254,8 +413,34 @@ async def _things() -> dict[str, str]:
         verdict="ignored",
         service_id=service.id,
     )
+    viewer = await user("viewer")
+    now = utcnow()
+    session = await Session.create(
+        user_id=viewer.id,
+        csrf="c",
+        expires_at=now + timedelta(days=1),
+        rotated_at=now,
+        last_seen_at=now,
+    )
+    await User.get_or_create(id=GUEST, defaults={"name": "guest"})
+    # Nobody by whom the tests ask: this one may be changed and removed.
+    other, _ = await User.get_or_create(id="beef", defaults={"name": "other"})
+    await Membership.get_or_create(
+        user_id=other.id, team_id=service.team_id, defaults={"role": Role.MEMBER}
+    )
+    await Invitation.all().delete()
+    invitation = await Invitation.create(
+        team_id=service.team_id, role="viewer", digest="i", expires_at=now + timedelta(days=1)
+    )
+    channel = await Channel.create(
+        team_id=service.team_id, name="ops", kind="slack", target="", topics=["crash"]
+    )
     return {
         "service": service.name,
+        "session": session.id,
+        "team": "ours",
+        "user": other.id,
+        "invitation": invitation.id,
         "deployment": deployment.id,
         "hostname": "www.example.com",
         "token": token.id,
@@ -263,6 +448,8 @@ async def _things() -> dict[str, str]:
         "hook": "none",
         "key": "hvd_key",
         "delivery": delivery.id,
+        "channel": channel.id,
+        "number": "7",
     }
 
 

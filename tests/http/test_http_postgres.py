@@ -69,7 +69,7 @@ async def test_what_is_asked_at_once_happens_once(world: World) -> None:
 
 
 async def test_only_one_becomes_the_first(world: World) -> None:
-    people = [Identity(subject=f"p{number}", name="p") for number in range(6)]
+    people = [Identity(subject=f"p{number}", name="p", may_found=True) for number in range(6)]
     await asyncio.gather(
         *(accounts.user_for_identity("form", one) for one in people), return_exceptions=True
     )

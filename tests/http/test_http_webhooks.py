@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,16 @@ import pytest
 from http_support import World, make_service
 from webhook_support import SHA, URL, Hook, made, push
 
-from helvetia.kernel.models import Delivery, Deployment, Desired, Service, Trigger
+from helvetia.kernel.models import (
+    Delivery,
+    Deployment,
+    DeploymentStatus,
+    Desired,
+    Event,
+    Service,
+    Trigger,
+)
+from helvetia.plugins.webhooks import inbox
 from helvetia.plugins.webhooks.forges import unsigned
 
 GONE = "0" * 40
@@ -57,6 +67,53 @@ async def test_a_redelivery_changes_nothing(world: World, hook: Hook) -> None:
     assert sorted(answer.status for answer in at_once) == [200] * 7 + [202]
     assert len({answer.json["deployment"] for answer in at_once}) == 1
     assert await Deployment.all().count() == 2
+
+
+async def test_pushes_at_once_are_kept_together(
+    world: World, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    keep = inbox._keep
+
+    async def counted(service_id: str, together: Sequence[Any]) -> Any:
+        kept.append(len(together))
+        return await keep(service_id, together)
+
+    monkeypatch.setattr(inbox, "_keep", counted)
+    answers = await asyncio.gather(*(hook.send() for _ in range(16)))
+    assert [answer.status for answer in answers] == [202] * 16
+    assert sum(kept) == 16
+    assert len(kept) < 16
+    rows = await Deployment.all().order_by("number")
+    assert [row.number for row in rows] == list(range(1, 17))
+    statuses = [row.status for row in rows]
+    assert statuses == [*[DeploymentStatus.SUPERSEDED] * 15, DeploymentStatus.QUEUED]
+    assert {row.id for row in rows} == {answer.json["deployment"] for answer in answers}
+    # Rung for once each time, and at last for the one that waits.
+    assert len(world.rung) == len(kept)
+    assert rows[-1].id in world.rung
+    journal = await Event.filter(kind="deployment.queued")
+    assert len({entry.request_id for entry in journal}) == 16
+    assert await Event.filter(kind="deployment.superseded").count() == 15
+
+
+async def test_one_that_cannot_be_kept_does_not_hurt_those_beside_it(
+    world: World, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = inbox._judge
+
+    def broken(arrival: Any, service: Service) -> Any:
+        if arrival.key.endswith("bad"):
+            raise RuntimeError("on purpose")
+        return judge(arrival, service)
+
+    monkeypatch.setattr(inbox, "_judge", broken)
+    keys = ["1", "2", "bad", "4", "5"]
+    answers = await asyncio.gather(*(hook.send(key=key) for key in keys))
+    assert [answer.status for answer in answers] == [202, 202, 500, 202, 202]
+    assert await Deployment.all().count() == 4
+    monkeypatch.undo()
+    assert (await hook.send(key="bad")).status == 202
 
 
 VERDICTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -4,7 +4,7 @@ import pytest
 
 from helvetia.kernel import environment
 from helvetia.kernel.errors import HelvetiaError, InvalidInput
-from helvetia.kernel.models import EnvironmentVariable, Event, Service
+from helvetia.kernel.models import EnvironmentVariable, Event, Scope, Service
 from helvetia.kernel.secrets import Vault
 
 from .conftest import MakeService
@@ -55,3 +55,58 @@ async def test_a_moved_value_is_not_decrypted(make_service: MakeService) -> None
     await EnvironmentVariable.filter(service_id=one.id).update(service_id=two.id)
     with pytest.raises(HelvetiaError, match="moved"):
         await environment.values(two.id, version, VAULT)
+
+
+async def test_a_variable_goes_where_its_scopes_say(make_service: MakeService) -> None:
+    service = await make_service()
+    first = await environment.change(
+        service,
+        VAULT,
+        set={"BOTH": "1", "MIRROR": "2", "KEY": "3", "SHOWN": "4"},
+        scopes={
+            "MIRROR": [Scope.BUILD],
+            "KEY": [Scope.RUN],
+            "SHOWN": [Scope.RUN, Scope.PREVIEW],
+        },
+    )
+    assert await _names(service, first) == {"BOTH", "MIRROR", "KEY", "SHOWN"}
+    assert await _names(service, first, Scope.BUILD) == {"BOTH", "MIRROR"}
+    assert await _names(service, first, Scope.RUN) == {"BOTH", "KEY", "SHOWN"}
+    assert await _names(service, first, Scope.PREVIEW) == {"SHOWN"}
+    assert await _names(service, first, Scope.PREVIEW, Scope.BUILD) == set()
+
+
+async def test_scopes_stay_with_a_new_value_and_change_without_one(
+    make_service: MakeService,
+) -> None:
+    service = await make_service()
+    await environment.change(service, VAULT, set={"A": "1"}, scopes={"A": [Scope.RUN]})
+    second = await environment.change(service, VAULT, set={"A": "2"})
+    third = await environment.change(service, VAULT, set={}, scopes={"A": [Scope.BUILD]})
+    assert await _names(service, second, Scope.BUILD) == set()
+    assert await environment.values(service.id, third, VAULT, Scope.BUILD) == {"A": "2"}
+    assert await environment.values(service.id, second, VAULT, Scope.RUN) == {"A": "2"}
+
+
+@pytest.mark.parametrize(
+    ("set_", "unset", "scopes"),
+    [
+        ({}, [], {"MISSING": [Scope.RUN]}),
+        ({}, ["KEPT"], {"KEPT": [Scope.RUN]}),
+    ],
+)
+async def test_scopes_that_make_no_sense_are_refused(
+    make_service: MakeService,
+    set_: dict[str, str],
+    unset: list[str],
+    scopes: dict[str, list[Scope]],
+) -> None:
+    service = await make_service()
+    version = await environment.change(service, VAULT, set={"KEPT": "1"})
+    with pytest.raises(InvalidInput):
+        await environment.change(service, VAULT, set=set_, unset=unset, scopes=scopes)
+    assert (await Service.get(id=service.id)).environment_version == version
+
+
+async def _names(service: Service, version: int, *scopes: Scope) -> set[str]:
+    return set(await environment.values(service.id, version, VAULT, *scopes))

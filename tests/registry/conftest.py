@@ -33,9 +33,11 @@ def server() -> Iterator[RegistryServer]:
 def make_registry(tmp_path: Path) -> MakeRegistry:
     """Make the provider, with settings as keywords; `worker` gives it a data folder of its own."""
 
-    def make(url: str, worker: str = "home", **settings: Any) -> OciRegistry:
+    def make(
+        url: str, worker: str = "home", installation: str = INSTALLATION, **settings: Any
+    ) -> OciRegistry:
         section = {"url": url, "prefix": prefix(tmp_path), "retry_seconds": 0.5, **settings}
-        kernel = TestKernel(tmp_path / worker, {"registry": section}, installation=INSTALLATION)
+        kernel = TestKernel(tmp_path / worker, {"registry": section}, installation=installation)
         return OciRegistry(kernel)
 
     return make

@@ -307,6 +307,27 @@ async def test_images_of_others_are_neither_shown_nor_deleted(
         assert server.get(f"/v2/{name}/manifests/{digest}")
 
 
+async def test_a_copy_of_the_installation_has_tags_of_its_own(
+    make_registry: MakeRegistry, make_image: MakeImage
+) -> None:
+    with running_registry() as server:
+        here = make_registry(server.url)
+        there = make_registry(server.url, "copy", "another-installation")
+        ours = await here.push(make_image(ONE, TWO), SERVICE, Lines())
+        theirs = await there.push(make_image(ONE, TWO), SERVICE, Lines())
+        assert ours.digest != theirs.digest
+        assert list(await there.list(SERVICE)) == [theirs.digest]
+        await there.delete(SERVICE, ours.digest)  # quiet: it is not there for them
+        # With a tag that both had, ours would have none now, and be garbage.
+        server.kill()
+        server.collect_garbage()
+        server.start()
+        assert await here.exists(ours)
+        await there.delete(SERVICE, theirs.digest)
+        assert list(await here.list(SERVICE)) == [ours.digest]
+        assert await here.exists(ours)
+
+
 async def test_a_long_list_is_read_to_its_end(
     server: RegistryServer, make_registry: MakeRegistry, make_image: MakeImage
 ) -> None:

@@ -17,7 +17,7 @@ from traefik_support import Lent, StartApp, free_port, make_route, until
 
 from helvetia import ActivationFailed, Backend, HelvetiaError, InvalidInput, Traffic
 from helvetia.kernel.errors import PortTaken
-from helvetia.plugins.routers.traefik.files import locked
+from helvetia.plugins.routers.traefik.files import Layout, locked
 from helvetia.plugins.routers.traefik.names import server_url
 from helvetia.plugins.routers.traefik.router import TraefikRouter
 
@@ -193,6 +193,36 @@ async def test_what_is_kept_of_routes_long_gone_is_swept(
         os.utime(path, (0, 0))
     await router.retire("just-gone", 2)
     assert {path.stem for path in locks.glob("*.route")} == {"lives", "just-gone"}
+
+
+async def test_what_is_being_written_is_not_swept_whatever_the_clock_says(tmp_path: Path) -> None:
+    for layout in (Layout(tmp_path), Layout(tmp_path, watched=tmp_path / "w", mark="-i")):
+        layout.dynamic.mkdir(exist_ok=True)
+        async with layout.staged("one", "two") as paths:
+            for path in paths:
+                os.utime(path, (0, 0))
+            layout.sweep()
+            assert [path.read_text() for path in paths] == ["one", "two"]
+            left = paths[0].with_name("left")
+            left.touch()
+            os.utime(left, (0, 0))
+            os.replace(paths[0], layout.route("s1"))
+        assert layout.route("s1").read_text() == "one"
+        layout.sweep()
+        assert [path for path in left.parent.iterdir() if path.is_file()] == []
+
+
+async def test_data_folders_that_share_traefiks_folder_share_its_locks(tmp_path: Path) -> None:
+    here, there = (
+        Layout(tmp_path / name, watched=tmp_path / "w", mark="-i") for name in ("here", "there")
+    )
+    here.dynamic.mkdir()
+    async with locked(here.route_lock("s1")):
+        with pytest.raises(TimeoutError):
+            async with locked(there.route_lock("s1"), 0.1):
+                pass
+    here.remember("s1", 7)
+    assert there.retired("s1") == 7
 
 
 async def test_a_lock_whose_file_was_swept_away_is_taken_anew(tmp_path: Path) -> None:

@@ -284,18 +284,16 @@ async def test_path_without_a_repository(git_source, repository, tmp_path, kind)
         await git_source.resolve(SourceAddress(url=str(path), trusted=True))
 
 
-async def test_submodules_and_lfs_are_told(git_source, repository, checkout_folder, log):
+async def test_submodules_are_told(git_source, repository, checkout_folder, log):
     (repository.path / ".gitmodules").write_text(
         '[submodule "lib"]\n\tpath = lib\n\turl = https://example.org/lib.git\n'
     )
-    (repository.path / ".gitattributes").write_text("*.bin filter=lfs diff=lfs -text\n")
     repository.git("update-index", "--add", "--cacheinfo", f"160000,{'ab' * 20},lib")
-    repository.git("add", ".gitmodules", ".gitattributes")
+    repository.git("add", ".gitmodules")
     repository.git("commit", "-q", "-m", "With a submodule")
     revision = await git_source.resolve(local(repository))
     await git_source.checkout(local(repository), revision, checkout_folder, log)
     assert "Submodules are not fetched, their folders stay empty: lib" in log.text
-    assert "Git LFS" in log.text
     assert list((checkout_folder / "lib").iterdir()) == []
 
 

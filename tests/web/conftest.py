@@ -15,7 +15,7 @@ from helvetia.kernel.http.app import make_app
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.settings import Settings
 
-from .world import Person, sign_in
+from .world import Keys, Person, sign_in
 
 Client = TestClient[web.Request, web.Application]
 
@@ -54,6 +54,7 @@ async def site(
     shutil.copytree(migrated, home)
     platform = Platform(Settings(home, {f"HELVETIA_{k}": v for k, v in settings.items()}))
     await platform.open()
+    Keys.vault = platform.vault
     rung: list[str] = []
     clients: list[Client] = []
 

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from helvetia.kernel.models import Deployment, DeploymentStatus, ServiceStatus
-from helvetia.web.filters import ago, first_line, plain, seconds, size, told
+from helvetia.kernel.models import Deployment, DeploymentStatus, Release, ServiceStatus
+from helvetia.web.filters import ago, first_line, plain, seconds, size, until
 
 from .conftest import Client, Site
 from .world import Person, add_deployment, add_log, add_service, furnish, sign_in
@@ -24,17 +24,34 @@ async def text_of(client: Client, path: str, status: int = 200) -> str:
     return await answer.text()
 
 
+LONG_NAME = "a-new-service-whose-name-is-rather-long"
+SERVICE_PAGES = (
+    "", "/deployments", "/instances", "/logs", "/environment", "/domains", "/releases",
+    "/deliveries", "/settings", "/danger", "/stop", "/clear-cache", "/delete",
+    "/rollback?release=1", "/environment/unset?name=STRIPE_KEY", "/webhook/renew",
+    "/webhook/remove", "/domains/shop.example.com/remove",
+)  # fmt: skip
+
+
 async def all_paths(site: Site) -> list[str]:
     ids = await furnish(site.platform)
     return [
         "/",
-        "/services/shop",
-        "/services/blog",
-        "/services/docs",
-        "/services/intranet",
-        "/services/shop/log",
+        "/new",
+        *(f"/services/shop{page}" for page in SERVICE_PAGES),
+        *(f"/services/{name}" for name in ("blog", "docs", "intranet", LONG_NAME)),
         *(f"/deployments/{one}" for one in ids.values()),
-        "/plugins",
+        f"/deployments/{ids['running']}/cancel",
+        "/account",
+        "/account/sessions/end",
+        "/team",
+        "/admin/audit",
+        "/admin/audit?kind=service&actor=anna",
+        "/services/shop/metrics",
+        "/services/shop/metrics?range=day",
+        "/admin/plugins",
+        "/admin/plugins/limits/disable",
+        "/admin/workers",
         "/services/nothing-here",
     ]
 
@@ -60,6 +77,7 @@ class Inline(HTMLParser):
 async def test_no_page_has_inline_script_or_style(site: Site, browser: Client) -> None:
     for path in await all_paths(site):
         answer = await browser.get(path)
+        assert answer.status == (404 if path.endswith("nothing-here") else 200), path
         assert answer.content_type == "text/html", path
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
@@ -73,6 +91,7 @@ async def test_no_page_has_inline_script_or_style(site: Site, browser: Client) -
 async def test_an_empty_installation_teaches_the_first_step(browser: Client) -> None:
     text = await text_of(browser, "/")
     assert "Nothing is deployed yet" in text
+    assert 'href="/new"' in text
     assert "helvetia deploy ." in text
 
 
@@ -83,31 +102,51 @@ async def test_the_list_shows_every_service(site: Site, browser: Client) -> None
         assert f'href="/services/{name}"' in text
     assert "ModuleNotFoundError" in text
     assert "Round prices to 5 centimes" in text
-    assert ">r3<" in text.replace('<span class="hidden">release </span>', ">")
+    assert "Move to the new theme" in text, "what was tried, where nothing is live"
     assert "12 min ago" in text
     for word in ("Active", "Failed", "Deploying", "Stopped", "Idle"):
-        assert f">{word}</span>" in text
+        assert f"</svg>{word}</span>" in text, "a status has a shape and a word"
 
 
-async def test_a_service_shows_its_parts_and_no_secret(site: Site, browser: Client) -> None:
+async def test_the_tabs_of_a_service_show_its_parts_and_no_secret(
+    site: Site, browser: Client
+) -> None:
     await furnish(site.platform)
-    text = await text_of(browser, "/services/shop")
-    for part in ("STRIPE_KEY", "DATABASE_URL", "shop.example.com", "shop.localhost", "9f2c41d"):
-        assert part in text
-    assert "yyyyyyyy" not in text
-    assert "xxxxxxxx" not in text
-    assert text.count('action="/services/shop/rollback"') == 2, "not for the live release"
-    assert '<span class="badge good">live</span>' in text
-    assert "Environment changed (set DATABASE_URL, STRIPE_KEY, version 1)" in text
+    parts = {
+        "": ["Deployment #3 is live", "Variables were changed", "set DATABASE_URL, STRIPE_KEY"],
+        "/deployments": ["#3", "Round prices to 5 centimes", "38.4 s"],
+        "/environment": ["STRIPE_KEY", "DATABASE_URL", "changed since release r3"],
+        "/domains": ["shop.localhost", "shop.example.com"],
+        "/releases": [">live</span>", "r1", "9f2c41d"],
+        "/settings": ["settings.limits.memory_mb", "settings.health.path", "build_command"],
+        "/danger": ["Delete this service"],
+    }
+    for tab, expected in parts.items():
+        text = await text_of(browser, f"/services/shop{tab}")
+        for part in expected:
+            assert part in text, tab
+        assert "yyyyyyyy" not in text
+        assert "xxxxxxxx" not in text
+    releases = await text_of(browser, "/services/shop/releases")
+    assert releases.count('href="/services/shop/rollback?release=') == 2, "not for the live one"
 
 
 async def test_a_new_service_shows_empty_states(site: Site, browser: Client) -> None:
     await add_service("fresh", status=ServiceStatus.IDLE)
-    text = await text_of(browser, "/services/fresh")
-    for told_ in ("None yet.", "makes a release", "Nothing runs.", "helvetia env fresh set"):
-        assert told_ in text
-    assert "/restart" not in text
-    assert "/deploy" in text
+    told = {
+        "": "Nothing has happened yet",
+        "/deployments": "No deployment yet",
+        "/releases": "No release yet",
+        "/environment": "No variables",
+        "/deliveries": "Deploy on push",
+        "/instances": "Nothing runs.",
+        "/logs": "Nothing has been written yet",
+    }
+    for tab, expected in told.items():
+        text = await text_of(browser, f"/services/fresh{tab}")
+        assert expected in text
+        assert "/restart" not in text
+        assert 'action="/services/fresh/deploy"' in text
 
 
 async def test_a_failed_deployment_says_where_and_why(site: Site, browser: Client) -> None:
@@ -116,6 +155,7 @@ async def test_a_failed_deployment_says_where_and_why(site: Site, browser: Clien
     assert "Failed in build (static)" in text
     assert "npm ci ended with code 1" in text
     assert "Cancel" not in text
+    assert "Deploy this again" in text
     assert "data-live" not in text, "nothing changes any more"
     assert "data-ended" in text
 
@@ -123,7 +163,8 @@ async def test_a_failed_deployment_says_where_and_why(site: Site, browser: Clien
 async def test_a_live_deployment_shows_its_receipt(site: Site, browser: Client) -> None:
     ids = await furnish(site.platform)
     text = await text_of(browser, f"/deployments/{ids['live']}")
-    for part in ("Healthy after", "810 ms", "42 ms", "318 ms", "1\u202f204", "24.6 s"):
+    assert "1,204 requests during the switch, 0 failed" in text
+    for part in ("Healthy after", "810 ms", "42 ms", "318 ms", "24.6 s"):
         assert part in text
     assert "✓ built in 2.31s" in text
     assert "\x1b" not in text
@@ -132,9 +173,35 @@ async def test_a_live_deployment_shows_its_receipt(site: Site, browser: Client) 
 async def test_a_running_deployment_can_be_cancelled(site: Site, browser: Client) -> None:
     ids = await furnish(site.platform)
     text = await text_of(browser, f"/deployments/{ids['running']}")
-    assert f'action="/deployments/{ids["running"]}/cancel"' in text
+    assert f'href="/deployments/{ids["running"]}/cancel"' in text
     assert "data-live" in text
     assert f'data-follow="/api/v1/deployments/{ids["running"]}/logs/follow"' in text
+    question = await text_of(browser, f"/deployments/{ids['running']}/cancel")
+    assert "What is live now stays live." in question
+    assert f'action="/deployments/{ids["running"]}/cancel"' in question
+
+
+async def test_a_rollback_says_what_it_changes(site: Site, browser: Client) -> None:
+    await furnish(site.platform)
+    live = await Release.get(service__name="shop", number=3)
+    await Release.filter(id=live.id).update(
+        environment_version=1, configuration={"limits": {"memory_mb": 1024}, "replicas": 2}
+    )
+    old = await Release.get(service__name="shop", number=2)
+    await Release.filter(id=old.id).update(configuration={"limits": {"memory_mb": 512}})
+    text = await text_of(browser, "/services/shop/rollback?release=2")
+    for before, after in (
+        ("r3 9f2c41d Round prices to 5 centimes", "r2 41d07be Show prices with tax"),
+        ("1024", "512"),
+        ("2", ""),
+        ("is set", "is not set"),
+    ):
+        assert f"<del>{before}</del>" in text
+        assert not after or f"<ins>{after}</ins>" in text
+    for what in ("Code", "Memory (MB)", "Replicas", "Variable STRIPE_KEY"):
+        assert f"<td>{what}</td>" in text
+    await text_of(browser, "/services/shop/rollback?release=99", 404)
+    await text_of(browser, "/services/shop/rollback?release=x", 422)
 
 
 async def test_without_scripts_the_last_500_lines_are_there(site: Site, browser: Client) -> None:
@@ -148,7 +215,8 @@ async def test_without_scripts_the_last_500_lines_are_there(site: Site, browser:
     text = await text_of(browser, f"/deployments/{deployment.id}")
     numbers = [int(n) for n in re.findall(r'data-seq="(\d+)"', text)]
     assert numbers == list(range(201, 701))
-    assert 'data-after="700"' in text
+    assert "200 earlier lines are in the whole log" in text
+    assert f'data-read="/api/v1/deployments/{deployment.id}/logs"' in text
     assert "200 earlier lines" in text
     whole = await browser.get(f"/deployments/{deployment.id}/log.txt")
     lines = (await whole.text()).splitlines()
@@ -191,17 +259,17 @@ async def test_somebody_elses_service_does_not_exist(site: Site, anna: Person) -
 async def test_strangers_are_led_to_the_sign_in(site: Site, anna: Person) -> None:
     stranger = await site.client(None)
     headers = {"Accept": "text/html"}
-    for path in ("/", "/services/shop", "/plugins"):
+    for path in ("/", "/services/shop", "/admin/plugins"):
         answer = await stranger.get(path, headers=headers, allow_redirects=False)
         assert answer.status == 303
-        assert answer.headers["Location"] == f"/auth/local?next={path}"
+        assert answer.headers["Location"] == f"/auth?next={path}"
 
 
 async def test_style_and_scripts_are_public_and_kept(site: Site) -> None:
     stranger = await site.client(None)
     page = await (await stranger.get("/auth/local")).text()
     assert "Sign in" in page
-    for name in ("style.css", "live.js", "log.js", "icon.svg"):
+    for name in ("style.css", "live.js", "ask.js", "log.js", "ansi.js", "upload.js", "icon.svg"):
         answer = await stranger.get(f"/static/{name}")
         assert answer.status == 200
         assert answer.headers["Cache-Control"] == "no-cache"
@@ -214,16 +282,16 @@ async def test_style_and_scripts_are_public_and_kept(site: Site) -> None:
 
 async def test_a_page_that_did_not_change_is_not_sent_again(site: Site, browser: Client) -> None:
     await add_service("web", status=ServiceStatus.STOPPED)
-    first = await browser.get("/plugins")
-    again = await browser.get("/plugins", headers={"If-None-Match": first.headers["ETag"]})
+    first = await browser.get("/account")
+    again = await browser.get("/account", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status, await again.read()) == (304, b"")
 
 
 async def test_the_quarantine_reason_is_shown(site: Site, browser: Client) -> None:
     site.platform.plugins.quarantine("builder-static", "ImportError: <no> module")
-    text = await text_of(browser, "/plugins")
+    text = await text_of(browser, "/admin/plugins")
     assert "ImportError: &lt;no&gt; module" in text
-    assert ">Quarantined<" in text
+    assert "</svg>Quarantined<" in text
     assert ">pages<" in text
 
 
@@ -232,6 +300,7 @@ def test_times_and_sizes() -> None:
     spans = {5: "just now", 59: "59 s ago", 60: "1 min ago", 7199: "1 h ago", 86400: "1 d ago"}
     assert {s: ago(now - timedelta(seconds=s), now) for s in spans} == spans
     assert ago(now - timedelta(days=90), now) == "1 Dec 2025"
+    assert until(now + timedelta(days=2, hours=1), now) == "in 2 d"
     assert [seconds(v) for v in (0.042, 0.9996, 59.96, 3725)] == [
         "42 ms",
         "1.0 s",
@@ -263,4 +332,3 @@ def test_log_lines_are_plain(raw: str, shown: str) -> None:
 def test_only_the_subject_of_a_message_is_shown() -> None:
     assert first_line("\n  Fix it \n\nlong story") == "Fix it"
     assert first_line("") == ""
-    assert callable(told)

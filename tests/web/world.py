@@ -14,6 +14,7 @@ from helvetia.kernel.models import (
     Release,
     Service,
     ServiceStatus,
+    Session,
     StageRun,
     StageStatus,
     Trigger,
@@ -22,7 +23,9 @@ from helvetia.kernel.models import (
     utcnow,
 )
 from helvetia.kernel.platform import Platform
+from helvetia.kernel.secrets import Vault
 from helvetia.logs.records import LogRecord
+from helvetia.plugins.api import signed_in
 
 STAGES = ("fetch", "detect", "build", "push", "start", "probe", "activate", "drain", "retire")
 PROVIDERS = ("git", "kernel", "static", "folder", "process", "kernel", "traefik", "process")
@@ -37,12 +40,21 @@ class Person:
     csrf: str
 
 
+class Keys:
+    """With what the platform of the running test signs sessions; the fixture `site` sets it."""
+
+    vault: Vault
+
+
 async def sign_in(name: str, *, subject: str | None = None, may_register: bool = True) -> Person:
     """Make a person and a session; the first one is the operator."""
-    identity = Identity(subject=subject or name, name=name, may_register=may_register)
+    identity = Identity(
+        subject=subject or name, name=name, may_register=may_register, may_found=True
+    )
     user = await accounts.user_for_identity("local", identity)
-    cookie, session = await accounts.create_session(user)
-    return Person(user=user, cookie=cookie, csrf=session.csrf)
+    given = await signed_in.begin(Keys.vault, user, {})
+    session = await Session.get(id=given.session_id)
+    return Person(user=user, cookie=given.access, csrf=session.csrf)
 
 
 async def add_service(

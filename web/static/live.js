@@ -1,13 +1,13 @@
-// Keeps a page fresh: asks for it again every two seconds and takes over what has changed,
-// node by node, so that focus, selection and scroll stay where they are.
+// Keeps a page fresh: asks for it again every few seconds and takes over what has changed, node
+// by node, so that focus, selection and scroll stay where they are. The page says how often.
 "use strict";
 
 (() => {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
-  const PERIOD = 2000;
   const SLOWEST = 30000;
-  let wait = PERIOD;
+  const period = () => Number(main.dataset.live || 0);
+  let wait = period();
   let etag = "";
 
   const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key : undefined);
@@ -79,15 +79,29 @@
     if (!fresh) throw new Error("not a page");
     etag = answer.headers.get("ETag") || "";
     document.title = page.title;
+    const before = period();
     morph(main, fresh);
-    if (!main.hasAttribute("data-live")) wait = 0;
+    // What has ended changes no more; what has begun is looked at more often.
+    if (!period()) wait = 0;
+    else if (period() !== before) wait = period();
+  }
+
+  // Parts that may take their time have addresses of their own, and come after the page.
+  async function refresh_parts() {
+    for (const place of main.querySelectorAll("[data-part]")) {
+      const answer = await fetch(place.dataset.part, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.getElementById("part");
+      if (answer.ok && fresh) children(place, fresh);
+    }
   }
 
   async function tick() {
     if (!document.hidden) {
       try {
         await refresh();
-        if (wait) wait = PERIOD;
+        await refresh_parts();
+        if (wait) wait = period();
       } catch {
         wait = Math.min(wait * 2, SLOWEST);
       }
@@ -95,5 +109,10 @@
     if (wait) setTimeout(tick, wait);
   }
 
-  setTimeout(tick, wait);
+  refresh_parts().catch(() => {});
+  if (wait) setTimeout(tick, wait);
+  // Who comes back to the page sees at once what is.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && wait) refresh().catch(() => {});
+  });
 })();

@@ -5,17 +5,21 @@ from __future__ import annotations
 from helvetia import Resource
 
 from . import (
+    accounts,
     deployments,
     domains,
     environment,
     events,
     installation,
     logs,
+    monitoring,
     plans,
     plugins,
     releases,
     services,
+    sessions,
     signing_in,
+    teams,
     tokens,
     workers,
 )
@@ -24,6 +28,7 @@ RESOURCES: tuple[Resource, ...] = tuple(
     module.resource
     for module in (
         installation, services, deployments, releases, environment, domains, logs, events,
-        plans, plugins, tokens, workers, signing_in,
+        plans, plugins, monitoring, tokens, workers, signing_in, sessions, accounts,
+        teams,
     )
 )  # fmt: skip

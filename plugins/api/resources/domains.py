@@ -8,7 +8,7 @@ from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
 from helvetia.kernel.models import Domain, Service
-from helvetia.plugins.api import domains, proofs, schemas
+from helvetia.plugins.api import certificates, domains, proofs, schemas
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
 from helvetia.plugins.api.settings import DomainsSettings
 from helvetia.plugins.api.views import Url, url_maker
@@ -20,6 +20,7 @@ resource = Resource("domains")
 @resource.get(_PATH, policy=Policy.VIEWER, summary="List hostnames")
 async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[schemas.Domain]:
     """List the hostnames of a service, its own below the base domain first."""
+    await _forget_pending(call, service)
     url, own = await url_maker(call.platform), default_hostname(service, call.platform.domain)
     shown = [schemas.Domain(hostname=own, url=url(own), is_default=True)]
     shown += [_show(url, row) for row in await Domain.filter(service_id=service.id)]
@@ -31,8 +32,9 @@ async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[
 async def add(call: Call, service: Service, body: schemas.NewDomain) -> schemas.Domain:
     """Claim one more hostname: traffic follows within seconds once it is verified.
 
-    What an operator adds is verified at once.
+    What an operator adds is verified at once. What is not proved for some days is forgotten.
     """
+    await _forget_pending(call, service)
     row = await domains.add(
         service,
         body.hostname,
@@ -51,6 +53,7 @@ async def add(call: Call, service: Service, body: schemas.NewDomain) -> schemas.
 )
 async def verify(call: Call, service: Service, hostname: str) -> schemas.Domain:
     """Look for the proof of a pending hostname now; `reason` says what is missing."""
+    await _forget_pending(call, service)
     row = await domains.find(service, hostname, domain=call.platform.domain)
     reason = ""
     if row.verified_at is None:
@@ -60,6 +63,24 @@ async def verify(call: Call, service: Service, hostname: str) -> schemas.Domain:
         if not reason:
             await domains.confirm(service, row, actor=call.user.id)
     return _show(await url_maker(call.platform), row, reason)
+
+
+@resource.get(
+    f"{_PATH}/{{hostname}}/certificate",
+    policy=Policy.VIEWER,
+    summary="Show the certificate of a hostname",
+)
+async def certificate(call: Call, service: Service, hostname: str) -> schemas.Certificate:
+    """Look what browsers are shown now: by whom and until when, or why there is none yet."""
+    domain = call.platform.domain
+    name = hostname.strip().removesuffix(".").lower()
+    if name != default_hostname(service, domain):
+        row = await domains.find(service, name, domain=domain)
+        name = row.hostname
+        if row.verified_at is None:
+            return certificates.none("the hostname is pending: it leads nowhere yet")
+    url = (await url_maker(call.platform))(name)
+    return await certificates.look(name, url, edge=call.platform.edge[0])
 
 
 @resource.delete(
@@ -73,6 +94,11 @@ async def remove(call: Call, service: Service, hostname: str) -> None:
     """Take a hostname from a service."""
     domain = call.platform.domain
     await domains.remove(service, hostname, domain=domain, actor=call.user.id)
+
+
+async def _forget_pending(call: Call, service: Service) -> None:
+    settings = call.platform.section(DomainsSettings)
+    await domains.forget_pending(service, days=settings.pending_days)
 
 
 def _needs_no_proof(call: Call) -> bool:

@@ -7,7 +7,7 @@ from helvetia.kernel.errors import Conflict, InvalidInput
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.models import Desired, Service
+from helvetia.kernel.models import Desired, Release, Service
 from helvetia.plugins.api import inputs, schemas
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
 
@@ -29,23 +29,58 @@ async def change(
     """Set and unset variables, all or nothing, from the next deployment on."""
     if service.desired is Desired.DELETED:
         raise Conflict(f"service {service.name} is being deleted")
-    if not body.set and not body.unset:
+    if not body.set and not body.unset and not body.scopes:
         raise InvalidInput("set", "names nothing to change")
     try:
         version = await environment.change(
-            service, call.platform.vault, set=body.set, unset=body.unset, actor=call.user.id
+            service,
+            call.platform.vault,
+            set=body.set,
+            unset=body.unset,
+            scopes=body.scopes,
+            actor=call.user.id,
         )
     except InvalidInput as error:
         # Named as the caller wrote it.
         name = error.field.removeprefix("environment.")
         field = f"set.{name}" if name in body.set else f"unset.{name}"
+        if name.startswith("scopes."):
+            field = name
         raise InvalidInput(field, error.reason, hint=error.hint) from None
     return schemas.Page(items=await _variables(service.id, version))
+
+
+@resource.get(
+    f"{_PATH}/diff", policy=Policy.VIEWER, summary="Compare variables with the live release"
+)
+async def diff(call: Call, service: Service) -> schemas.EnvironmentDiff:
+    """Tell by names which variables the next deployment changes."""
+    release = await Release.get_or_none(id=service.live_release_id)
+    before = release.environment_version if release else 0
+    old = await environment.current(service.id, before)
+    new = await environment.current(service.id, service.environment_version)
+    return schemas.EnvironmentDiff(
+        release=release.number if release else None,
+        release_version=before,
+        version=service.environment_version,
+        added=[name for name in new if name not in old],
+        changed=[
+            name for name, row in new.items() if name in old and row.version > old[name].version
+        ],
+        removed=[name for name in old if name not in new],
+    )
 
 
 async def _variables(service_id: str, version: int) -> list[schemas.Variable]:
     rows = await environment.current(service_id, version)
     return [
-        schemas.Variable(name=name, version=row.version, updated_at=row.created_at)
+        schemas.Variable.model_validate(
+            {
+                "name": name,
+                "version": row.version,
+                "scopes": row.scopes.split(),
+                "updated_at": row.created_at,
+            }
+        )
         for name, row in rows.items()
     ]

@@ -67,6 +67,8 @@ async def create(call: Call, body: schemas.PlanRequest) -> schemas.Plan:
         url=body.source,
         ref=body.ref,
         trusted=services.may_name_paths(call.platform, is_operator=call.user.is_operator),
+        user_id=call.user.id,
+        options=body.settings.source,
     )
     async with _turn(call.context.planning):
         plan = await _plan(call.platform, address, body)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from helvetia.kernel.errors import Conflict
-from helvetia.kernel.http.access import Policy
+from helvetia.kernel.errors import Conflict, NotFound
+from helvetia.kernel.http.access import Policy, load_team
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.models import Service
+from helvetia.kernel.models import Role, Service
 from helvetia.kernel.pipeline.lease import ServiceLease
 from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue
 from helvetia.kernel.tidying import forget_cache
@@ -29,14 +29,19 @@ async def index(call: Call, query: PageQuery) -> schemas.Page[schemas.Service]:
     policy=Policy.MEMBER,
     summary="Create a service",
     status=201,
-    errors=[Conflict],
+    errors=[Conflict, NotFound],
 )
 async def create(call: Call, body: inputs.NewService) -> schemas.Service:
-    """Create a service in the caller's team. It does nothing until it is deployed."""
+    """Create a service in a team of the caller. It does nothing until it is deployed."""
+    caller = call.caller
+    if body.team is None:
+        team_id = await caller.home_team(Role.MEMBER)
+    else:
+        team_id = (await load_team(caller, body.team, Role.MEMBER)).id
     service = await services.create(
         call.platform,
         body,
-        team_id=await call.caller.home_team(),
+        team_id=team_id,
         actor=call.user.id,
         trusted=_trusted(call),
     )

@@ -6,7 +6,7 @@ from helvetia.kernel.errors import NotFound
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.models import Token
+from helvetia.kernel.models import Token, TokenScope
 from helvetia.plugins.api import schemas, tokens
 from helvetia.plugins.api.pagination import PageQuery, page_of_all
 
@@ -22,9 +22,12 @@ async def index(call: Call, query: PageQuery) -> schemas.Page[schemas.Token]:
 
 @resource.post("/api/v1/tokens", policy=Policy.SIGNED_IN, summary="Make a token", status=201)
 async def create(call: Call, body: schemas.NewToken) -> schemas.Token:
-    """Make a token with the caller's rights. `token` is shown this once."""
+    """Make a token with the caller's rights, or some of them. `token` is shown this once."""
     clear, token = await tokens.create(
-        call.user, name=body.name, expires_in_days=body.expires_in_days
+        call.user,
+        name=body.name,
+        scope=TokenScope(body.scope),
+        expires_in_days=body.expires_in_days,
     )
     return _show(token).model_copy(update={"token": clear})
 
@@ -47,6 +50,7 @@ def _show(token: Token) -> schemas.Token:
     return schemas.Token(
         id=token.id,
         name=token.name,
+        scope=token.scope.value,
         created_at=token.created_at,
         expires_at=token.expires_at,
         last_used_at=token.last_used_at,

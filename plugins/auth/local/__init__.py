@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from helvetia import AuthProvider, ModelApp, Page, hookimpl
+from helvetia import AuthProvider, ModelApp, hookimpl
 
 if TYPE_CHECKING:
     import typer
@@ -29,14 +29,6 @@ def helvetia_models() -> Iterable[ModelApp]:
         models="helvetia.plugins.auth.local.models",
         migrations="helvetia.plugins.auth.local.migrations",
     )
-
-
-@hookimpl
-def helvetia_pages() -> Iterable[Page]:
-    """Serve the style sheet of the sign-in pages."""
-    from .pages import STYLE_PATH, style
-
-    yield Page(method="GET", path=STYLE_PATH, handler=style, public=True)
 
 
 @hookimpl

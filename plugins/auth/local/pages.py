@@ -1,57 +1,21 @@
-"""The pages of the sign-in: small, self-contained, the same without JavaScript."""
+"""The pages of passwords."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from helvetia.plugins.auth.common import pages
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from aiohttp import web
 
 _FOLDER = Path(__file__).parent / "templates"
-STYLE_PATH = "/auth/local/style.css"
-
-
-@functools.cache
-def _environment() -> Environment:
-    # Later than the rest: a platform that starts shows no page yet.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@functools.cache
-def _style() -> tuple[bytes, str]:
-    style = (_FOLDER / "style.css").read_bytes()
-    return style, hashlib.sha256(style).hexdigest()[:12]
 
 
 def render(template: str, *, status: int = 200, **values: Any) -> web.Response:
-    """Return a page that nobody keeps and whose address stays here: it may hold a token."""
-    style = f"{STYLE_PATH}?v={_style()[1]}"
-    text = _environment().get_template(template).render(style=style, **values)
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
-    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
-
-
-async def style(request: web.Request) -> web.Response:
-    """Serve the style sheet; its address changes when it does."""
-    return web.Response(
-        body=_style()[0],
-        content_type="text/css",
-        charset="utf-8",
-        headers={"Cache-Control": "public, max-age=31536000, immutable"},
-    )
+    """Return a page of this plugin."""
+    return pages.render(_FOLDER, template, status=status, **values)
 
 
 def safe_next(value: str) -> str:

@@ -7,7 +7,7 @@ import re
 
 from aiohttp import web
 
-from helvetia import AuthProvider, Identity, client_address
+from helvetia import INVITED, AuthProvider, Identity, client_address
 
 from . import links
 from .models import OneTimeLink, Password, Purpose, utcnow
@@ -42,8 +42,11 @@ class LocalAuth(AuthProvider):
         """Show the sign-in form, or with a link the form that sets a password."""
         target = safe_next(request.query.get("next", "/"))
         token = request.query.get("link")
+        invited = request.get(INVITED, False)
+        if invited and (request.method == "POST" or "new" in request.query):
+            token = (await links.issue(Purpose.INVITE)).partition("link=")[2]
         if token is None:
-            return _sign_in_form(target)
+            return _sign_in_form(target, invited=invited)
         link = await links.find(token)
         return await _link_form(link, token, target) if link else _void_link()
 
@@ -77,7 +80,7 @@ class LocalAuth(AuthProvider):
             fresh = await self._hasher.hash(password)
             # Not if it was changed meanwhile: the old password must not come back.
             await Password.filter(id=known.id, hash=known.hash).update(hash=fresh)
-        return Identity(subject=known.subject, name=known.name)
+        return Identity(subject=known.subject, name=known.name, may_found=True)
 
     async def _set_password(self, form: dict[str, str]) -> Identity | web.StreamResponse:
         token, target = form["link"], safe_next(form.get("next", "/"))
@@ -96,8 +99,14 @@ class LocalAuth(AuthProvider):
         except links.NameTaken:
             problem = "Somebody has this user name already. Choose another."
             return await _link_form(link, token, target, name=name, status=409, problem=problem)
+        is_new = link.purpose is not Purpose.RESET
+        # Every password came by a link of this machine, or of somebody who is in already.
         return Identity(
-            subject=person.subject, name=person.name, may_register=link.purpose is not Purpose.RESET
+            subject=person.subject,
+            name=person.name,
+            may_register=is_new,
+            may_found=True,
+            is_renewed=not is_new,
         )
 
 
@@ -116,9 +125,11 @@ async def _name_of(link: OneTimeLink) -> str:
 
 
 def _sign_in_form(
-    target: str, *, name: str = "", status: int = 200, problem: str = ""
+    target: str, *, name: str = "", status: int = 200, problem: str = "", invited: bool = False
 ) -> web.Response:
-    return render("sign_in.html", status=status, next=target, name=name, problem=problem)
+    return render(
+        "sign_in.html", status=status, next=target, name=name, problem=problem, invited=invited
+    )
 
 
 async def _link_form(

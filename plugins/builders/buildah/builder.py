@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class BuildahBuilder(Builder):
     """Builds each image with buildah in a container of its own that has no privileges.
 
-    The files of the service are streamed into it and the image out of it. Nothing lasts.
+    The files of the service are streamed into it and the image out of it. What lasts is a volume
+    per service, with the layers for the next build.
     """
 
     name = "buildah"
@@ -68,6 +69,11 @@ class BuildahBuilder(Builder):
         """Build the image in a container of its own and hand it on as an archive."""
         return await self.work.build(context)
 
+    async def forget(self, service_id: str) -> int:
+        """Remove the layers of former builds of a service."""
+        return await self.work.forget(service_id)
+
     async def collect(self, used: Collection[str]) -> None:
-        """Remove what builds left that were killed."""
-        await self.setup()
+        """Remove what builds left that were killed, and the caches of services that are gone."""
+        if (await self.check()).ok:
+            await self.work.collect(used)

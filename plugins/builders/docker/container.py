@@ -17,13 +17,13 @@ from aiodocker.stream import Stream
 from helvetia import BuildFailed
 from helvetia.plugins.runtimes.docker.engine import Engine
 
-from .objects import UNTIL, Objects
+from .objects import Objects
 
 Output = Callable[[int, bytes], Awaitable[None]]
 _MIB = 2**20
 _CPU_PERIOD = 100_000
 _START_SECONDS = 60
-_CREATE_SECONDS = 60
+_CREATE_SECONDS = 45
 # However often it is used again: after this it makes way for a new one.
 _LIFE_SECONDS = 3600
 
@@ -44,8 +44,9 @@ class Setup:
     """What is peculiar to the containers of a builder.
 
     Attributes:
-        script: of the first process, which says "ready KIND" when it is.
-        arguments: of the script.
+        script: of the first process, which says "ready KIND" when it is. Its first argument is
+            after how many seconds it ends even if nobody tells it to.
+        arguments: the others.
         host: what it may, as the engine's `HostConfig` has it.
         hint: what to look at when it does not start.
     """
@@ -77,19 +78,25 @@ class Container:
     """A running builder container.
 
     Attributes:
+        kind: what builds in it: `buildkit`, `classic`, `buildah`.
         loaded: what was brought into its engine and need not be brought again.
     """
 
     def __init__(
-        self, engine: Engine, container_id: str, *, limits: Limits, buildkit: bool, stream: Stream
+        self, engine: Engine, container_id: str, *, limits: Limits, kind: str, stream: Stream
     ) -> None:
         self._engine = engine
-        self._limits = limits
+        self.limits = limits
         self._stream = stream
         self._young_until = time.monotonic() + _LIFE_SECONDS
         self.id = container_id
-        self.buildkit = buildkit
+        self.kind = kind
         self.loaded: set[str] = set()
+
+    @property
+    def takes_secrets(self) -> bool:
+        """Whether there is a safe way for secrets; the builder before BuildKit has none."""
+        return self.kind != "classic"
 
     @property
     def young(self) -> bool:
@@ -107,7 +114,7 @@ class Container:
         Raises:
             HelvetiaError: it needs more than that.
         """
-        size = (megabytes or self._limits.memory_mb) * _MIB
+        size = (megabytes or self.limits.memory_mb) * _MIB
         async with self._engine.session() as docker:
             change = {"Memory": size, "MemorySwap": size}
             await docker._query_json(f"containers/{self.id}/update", method="POST", data=change)
@@ -118,7 +125,7 @@ class Container:
         Args:
             given: what it reads from standard input, which does not end there.
         """
-        told = [f"DOCKER_BUILDKIT={int(self.buildkit)}"]
+        told = [f"DOCKER_BUILDKIT={int(self.kind == 'buildkit')}"]
         async with self._engine.session(None) as docker:
             inside = await docker.containers.container(self.id).exec(
                 list(argv), environment=told, workdir="/", stdin=bool(given)
@@ -195,7 +202,7 @@ async def running(engine: Engine, objects: Objects, wanted: Wanted) -> AsyncIter
                     engine,
                     container_id,
                     limits=wanted.limits,
-                    buildkit=kind == "buildkit",
+                    kind=kind,
                     stream=stream,
                 )
     finally:
@@ -222,11 +229,12 @@ def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, 
     if wanted.volume:
         mount["Source"] = wanted.volume
     # If a platform dies in a way that the engine does not hear of: when it is surely of no use.
-    until = int(time.time() + _LIFE_SECONDS + limits.seconds + _START_SECONDS)
+    # It ends by itself then, whatever the clocks are set to.
+    life = int(_LIFE_SECONDS + limits.seconds + _START_SECONDS)
     return {
         "Image": wanted.image,
         "Entrypoint": ["/bin/sh", "-c", wanted.setup.script, "builder"],
-        "Cmd": list(wanted.setup.arguments),
+        "Cmd": [str(life), *wanted.setup.arguments],
         "Hostname": "builder",
         "OpenStdin": True,
         "StdinOnce": True,
@@ -235,7 +243,7 @@ def _configuration(objects: Objects, wanted: Wanted, network: str) -> dict[str, 
         "AttachStderr": True,
         "Healthcheck": {"Test": ["NONE"]},
         "Env": [f"{key}={value}" for key, value in wanted.environment.items()],
-        "Labels": {**objects.labels(service=wanted.service_id), UNTIL: str(until)},
+        "Labels": objects.labels(service=wanted.service_id),
         "HostConfig": {
             **wanted.setup.host,
             "AutoRemove": True,

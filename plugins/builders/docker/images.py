@@ -17,8 +17,10 @@ from aiodocker import Docker, DockerError
 from helvetia import BuildFailed, LogSink
 from helvetia.plugins.runtimes.docker.engine import Engine, inspect_image
 
+from .objects import RECIPE, Objects
 from .settings import BuildSettings
 
+_REPOSITORY = "helvetia/builder"
 _TABLE_BYTES = 1024 * 1024
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/")
 
@@ -42,7 +44,7 @@ class BuilderImage:
     ) -> None:
         self._engine = engine
         self._named = settings.image
-        self._labels = labels
+        self._labels = {**labels, RECIPE: package}
         self._package = package
         self._hint = (
             "Name one that the engine has or can pull as `image` in section "
@@ -56,9 +58,13 @@ class BuilderImage:
             found = await inspect_image(docker, self._recipe()[1])
         return str(found["Id"]) if found else None
 
+    async def collect(self, objects: Objects) -> None:
+        """Remove those that were made of recipes before the present one."""
+        await objects.former_images(_REPOSITORY, self._recipe()[1], self._package)
+
     def _recipe(self) -> tuple[bytes, str]:
         recipe = resources.files(self._package).joinpath("image/Dockerfile").read_bytes()
-        made = f"helvetia/builder:{hashlib.sha256(recipe).hexdigest()[:12]}"
+        made = f"{_REPOSITORY}:{hashlib.sha256(recipe).hexdigest()[:12]}"
         return recipe, self._named or made
 
     async def obtain(self, log: LogSink) -> str:

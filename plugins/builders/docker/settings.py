@@ -30,6 +30,14 @@ class BuildSettings(BaseModel):
         10240, ge=256, description="Disk of a build in MiB, cache included; also of its files"
     )
     seconds: float = Field(840, gt=0, description="Time limit of a build")
+    cache_mb: int = Field(
+        4096, ge=0, description="Layers kept for the next build of a service in MiB; 0: none"
+    )
+    caches_mb: int = Field(
+        20480,
+        ge=0,
+        description="Layers of all services together in MiB, longest unused ones go; 0: no limit",
+    )
     base_images: str = Field(
         "", description="Folder of image archives (*.tar) that builds may begin FROM, read first"
     )
@@ -43,9 +51,6 @@ class DockerBuilderSettings(BuildSettings):
 
     image: str = Field(
         "", description="Image with a Docker engine to build in; empty: one is made once"
-    )
-    cache_mb: int = Field(
-        4096, ge=0, description="Layers kept for the next build of a service in MiB; 0: none"
     )
     warm_seconds: float = Field(
         300, ge=0, description="How long the engine of a build waits for the next one; 0: it ends"

@@ -19,7 +19,7 @@ _CLASSIC = re.compile(r"(?:\[\d+/\d+\] )?(?:Step|STEP) (?P<place>\d+/\d+) ?: (?P
 # buildah ends no line for a program that has not.
 _GLUED_STEP = re.compile(
     r"(?P<text>.+?)(?P<step>(?:\[\d+/\d+\] )?(?:STEP \d+/\d+: |COMMIT ).*"
-    r"|Getting image source signatures)"
+    r"|Getting image source signatures|--> [0-9a-f]{11})"
 )
 _TIMED = re.compile(r"\d+\.\d+ ?(?P<text>.*)")
 _GLUED = re.compile(r"(?P<text>.*)#(?P<number>\d+) (?P<rest>(?:DONE \d+\.\d+s|ERROR: .*))")

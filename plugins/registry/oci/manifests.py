@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _OWNER = "helvetia.installation"
-_TAG_LENGTH = 40
+_TAG = re.compile(r"[0-9a-f]{40}(-[A-Za-z0-9._-]{1,64})?")
 
 
 class Part(BaseModel):
@@ -86,11 +87,15 @@ def parse_manifest(body: bytes) -> Manifest | None:
     )
 
 
-def tag_of(image_id: str) -> str:
-    """Return the tag under which an image is pushed."""
-    return image_id.removeprefix("sha256:")[:_TAG_LENGTH]
+def tag_of(image_id: str, installation: str) -> str:
+    """Return the tag under which an image is pushed.
+
+    With the installation in it: where a copy of one keeps its images in the same place, each has
+    names of its own, and neither takes the other's away.
+    """
+    return f"{image_id.removeprefix('sha256:')[:40]}-{installation}"
 
 
 def is_tag(text: str) -> bool:
     """Tell whether a tag may be one of ours."""
-    return len(text) == _TAG_LENGTH and set(text) <= set("0123456789abcdef")
+    return _TAG.fullmatch(text) is not None

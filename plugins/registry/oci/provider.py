@@ -37,7 +37,7 @@ _CHECK_SECONDS = 3.0
 
 
 class OciRegistry(Registry):
-    """Keeps images as `<prefix>/<service id>:<first 40 of the image's id>`."""
+    """Keeps images as `<prefix>/<service id>:<first 40 of the image's id>-<installation>`."""
 
     name = "oci"
     accepts = frozenset({OCI_IMAGE})

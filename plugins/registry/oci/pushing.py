@@ -52,7 +52,7 @@ class Push:
             BuildFailed: the image is damaged.
             OSError: there is no space to compress a layer in.
         """
-        tag = tag_of(self._image.id)
+        tag = tag_of(self._image.id, self._repository.installation)
         if kept := await self._client.persistently(functools.partial(self._kept, tag)):
             self._log.line(f"{self._repository.name} has the image already")
             return kept

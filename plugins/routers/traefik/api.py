@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
 
 import aiohttp
 
-from helvetia import Traffic
+from helvetia import Meter, Traffic
 
 from .entrance import NOWHERE, Entrance
+from .meters import read_meters
 from .names import server_url
 from .routefile import RouteFile
 
@@ -179,6 +181,17 @@ class TraefikApi:
                 if found.get("code") in _GATEWAY_ERRORS:
                     failed += int(float(value))
         return Traffic(requests=requests, failed=failed)
+
+    async def meters(self) -> dict[tuple[str, str], Meter]:
+        """Return the counters of all services by service and release.
+
+        Raises:
+            NoAnswer: it does not say.
+        """
+        status, body = await self._get("/metrics")
+        if status != 200:
+            raise NoAnswer(f"its metrics answer {status}")
+        return await asyncio.to_thread(read_meters, body)
 
     async def _item(self, kind: str, name: str) -> dict[str, Any] | None:
         return await self._document(f"/api/http/{kind}/{name}", missing={}) or None

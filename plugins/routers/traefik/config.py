@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .entrance import EDGE, INTERNAL, SECURE, Entrance
+from .meters import BUCKETS
 from .settings import TraefikSettings, words
 from .tls import Pair
 
@@ -71,6 +72,7 @@ def static(
                 "manualRouting": True,
                 "addEntryPointsLabels": False,
                 "addRoutersLabels": True,
+                "buckets": list(BUCKETS),
             }
         },
         "log": {"level": "WARN", "noColor": True},

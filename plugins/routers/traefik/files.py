@@ -15,7 +15,7 @@ LOCK_SECONDS = 25.0
 """How long somebody else may hold a lock."""
 
 _PAUSE_SECONDS = 0.01
-_STALE_SECONDS = 3600
+_STALE_SECONDS = 24 * 3600
 
 
 class Layout:
@@ -23,7 +23,8 @@ class Layout:
 
     Args:
         watched: the folder that a Traefik of somebody else's reads. Our files there have a mark
-            in their names, and are as open as the folder is.
+            in their names, and are as open as the folder is. Locks are there as well: processes
+            of ours with other private folders, on other machines perhaps, write to it, too.
     """
 
     def __init__(self, folder: Path, *, watched: Path | None = None, mark: str = "") -> None:
@@ -36,11 +37,12 @@ class Layout:
         self.process = folder / "process"
         self.dynamic = watched or folder / "dynamic"
         self.shared = self.dynamic / f"_helvetia{mark}.yml"
-        self.lock = folder / "locks" / "traefik"
         self._prefix = f"helvetia{mark}-" if mark else ""
         self._watched = watched
         # A rename is atomic within one file system only.
         self._staging = watched / f".helvetia{mark}" if watched else folder / "staged"
+        self._locks = (self._staging if watched else folder) / "locks"
+        self.lock = self._locks / "traefik"
 
     def route(self, service_id: str) -> Path:
         """Return the file of a service's route."""
@@ -52,7 +54,7 @@ class Layout:
 
     def route_lock(self, service_id: str) -> Path:
         """Return the lock file of a service's route."""
-        return self.folder / "locks" / f"{service_id}.route"
+        return self._locks / f"{service_id}.route"
 
     def remember(self, service_id: str, generation: int) -> None:
         """Keep the generation at which a route was taken away; its lock is held."""
@@ -88,31 +90,34 @@ class Layout:
         """Lend durable files with these texts, to be renamed to where they are wanted.
 
         The slow part happens in a thread before the block, so that the rename itself can be
-        done at once: one in a thread would outlive a cancel.
+        done at once: one in a thread would outlive a cancel. They are locked meanwhile, so that
+        nobody takes them for what a killed process left, whatever the clock says.
         """
         writing = asyncio.ensure_future(asyncio.to_thread(self._stage, texts))
         try:
-            paths = await asyncio.shield(writing)
+            staged = await asyncio.shield(writing)
         except asyncio.CancelledError:
             writing.add_done_callback(_drop_staged)
             raise
         try:
-            yield paths
+            yield list(staged)
         finally:
-            _drop(paths)
+            _drop(staged)
 
-    def _stage(self, texts: tuple[str, ...]) -> list[Path]:
+    def _stage(self, texts: tuple[str, ...]) -> dict[Path, int]:
+        """Return the files and the descriptors that hold their locks."""
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths: list[Path] = []
+        staged: dict[Path, int] = {}
         try:
             for text in texts:
                 handle, name = tempfile.mkstemp(dir=self._staging)
-                paths.append(Path(name))
-                self._fill(handle, paths[-1], text, is_watched=self._watched is not None)
+                staged[Path(name)] = os.dup(handle)
+                _try_lock(handle)
+                self._fill(handle, Path(name), text, is_watched=self._watched is not None)
         except BaseException:
-            _drop(paths)
+            _drop(staged)
             raise
-        return paths
+        return staged
 
     def _fill(self, handle: int, path: Path, text: str, *, is_watched: bool) -> None:
         """Write a file durably; one for the watched folder is for those who may read that."""
@@ -130,9 +135,9 @@ class Layout:
     def sweep(self) -> None:
         """Remove what a killed process left staged, and what is kept of routes long gone."""
         for path in self._staging.glob("*"):
-            if _is_stale(path):
-                path.unlink(missing_ok=True)
-        for path in self.lock.parent.glob("*.route"):
+            if path != self._locks and _is_stale(path):
+                _unlink_unless_locked(path)
+        for path in self._locks.glob("*.route"):
             if _is_stale(path) and not self.route(path.stem).exists():
                 _unlink_unless_locked(path)
 
@@ -200,11 +205,12 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _drop(paths: list[Path]) -> None:
-    for path in paths:
+def _drop(staged: dict[Path, int]) -> None:
+    for path, handle in staged.items():
         path.unlink(missing_ok=True)
+        os.close(handle)
 
 
-def _drop_staged(writing: asyncio.Future[list[Path]]) -> None:
+def _drop_staged(writing: asyncio.Future[dict[Path, int]]) -> None:
     if not writing.cancelled() and writing.exception() is None:
         _drop(writing.result())

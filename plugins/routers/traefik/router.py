@@ -19,6 +19,7 @@ from helvetia import (
     InstanceSpec,
     InvalidInput,
     Kernel,
+    Meter,
     Route,
     Router,
     Traffic,
@@ -166,6 +167,13 @@ class TraefikRouter(Router):
             return await self._api.traffic(name)
         except NoAnswer:
             return None
+
+    async def meters(self) -> Mapping[tuple[str, str], Meter]:
+        """Return the counters of all services; they begin again when Traefik does."""
+        try:
+            return await self._api.meters()
+        except NoAnswer:
+            return {}
 
     def url(self, hostname: str) -> str:
         """Return the address a person types to reach a hostname."""

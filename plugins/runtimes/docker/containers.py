@@ -39,6 +39,8 @@ def configuration(
     return {
         "Image": image.id,
         "Cmd": _command(spec, image, {**image.environment, **environment}),
+        # One empty word is what the engine takes for none; nothing would be the image's own.
+        **({"Entrypoint": [""]} if spec.command else {}),
         "Env": [f"{name}={value}" for name, value in environment.items()],
         # It is the tenant's as well, and the platform probes from outside.
         "Healthcheck": {"Test": ["NONE"]},
@@ -68,6 +70,8 @@ def configuration(
 
 def _command(spec: InstanceSpec, image: Image, environment: dict[str, str]) -> list[str] | None:
     """Return the command that replaces that of the image; None if the image's own is wanted."""
+    if spec.command:
+        return list(spec.command)
     processes = spec.artifact.artifact.processes
     if spec.process not in processes:
         known = ", ".join(f"`{name}`" for name in processes) or "none"
@@ -83,12 +87,13 @@ def _command(spec: InstanceSpec, image: Image, environment: dict[str, str]) -> l
 
 def not_started(spec: InstanceSpec, message: str) -> ReleaseFailed:
     """Turn what the engine said into words about the release."""
+    process = "the command" if spec.command else f"process `{spec.process}`"
     if found := _NO_PROGRAM.search(message):
         why = found["why"].removesuffix(": unknown")
         missing = "not found" in why or "no such file" in why
         what = f"there is no program `{found['name']}`" if missing else f"`{found['name']}`: {why}"
         return ReleaseFailed(
-            f"process `{spec.process}`: {what}",
+            f"{process}: {what}",
             hint="Correct the command of the process or add the program to the image. "
             "A script also needs the interpreter that its first line names.",
         )
@@ -97,4 +102,4 @@ def not_started(spec: InstanceSpec, message: str) -> ReleaseFailed:
             "the image names no command to run", hint="Add CMD or ENTRYPOINT to the Dockerfile."
         )
     why = message.rpartition("caused: ")[2].removesuffix(": unknown")
-    return ReleaseFailed(f"process `{spec.process}` cannot be started: {why}")
+    return ReleaseFailed(f"{process} cannot be started: {why}")

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from aiodocker import DockerError
+from aiodocker import Docker, DockerError
+from aiodocker.containers import DockerContainer
 
 from helvetia import InstanceSpec, LogSink
 from helvetia.plugins.registry.common.settings import RegistrySettings
@@ -23,6 +25,7 @@ from .logs import STREAMS, frames
 from .networks import Networks
 from .observing import last_run
 from .settings import DockerSettings
+from .terminal import AT_TERMINAL, DockerTerminal
 from .volumes import Volumes
 
 _KIND = "run"
@@ -52,6 +55,37 @@ class OneOff:
 
     async def run(self, spec: InstanceSpec, log: LogSink) -> int:
         """Run `spec.process` to its end and return its exit code."""
+        async with self._created(spec, {}) as (docker, container):
+            await self._start(spec, container)
+            path = f"containers/{container.id}/logs"
+            async with self._engine.get(docker, path, stdout=1, stderr=1, follow=1) as answer:
+                async for stream, data in frames(answer):
+                    log.write(data, STREAMS[stream])
+            code, words = await self._ended(docker, container)
+            if code != 0:
+                log.line(words)
+            return code
+
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> DockerTerminal:
+        """Begin to run `spec.process` at a terminal."""
+        async with contextlib.AsyncExitStack() as stack:
+            docker, container = await stack.enter_async_context(self._created(spec, AT_TERMINAL))
+            # Attached before it runs: not a byte is missed.
+            stream = container.attach(stdin=True, stdout=True, stderr=True)
+            await stack.enter_async_context(stream)  # type: ignore[arg-type] # its hints are narrow
+            await self._start(spec, container)
+            terminal = DockerTerminal(
+                self._engine, container, stream, lambda: self._ended(docker, container)
+            )
+            await terminal.resize(columns, rows)
+            terminal.whole = stack.pop_all()
+            return terminal
+
+    @contextlib.asynccontextmanager
+    async def _created(
+        self, spec: InstanceSpec, more: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[Docker, DockerContainer]]:
+        """Lend a container that has not begun to run; it is gone afterwards."""
         async with self._engine.session(None) as docker:
             image = await obtain(docker, spec, self._registry)
             async with self._name(spec.service_id) as name:
@@ -68,19 +102,21 @@ class OneOff:
                 }
                 config["Labels"] = labels.container_labels(image.labels, ours)
                 try:
-                    container = await uncut(docker.containers.create(config, name=name))
-                    await container.start()
+                    container = await uncut(docker.containers.create({**config, **more}, name=name))
                 except DockerError as error:
                     raise not_started(spec, error.message) from error
-                path = f"containers/{container.id}/logs"
-                async with self._engine.get(docker, path, stdout=1, stderr=1, follow=1) as answer:
-                    async for stream, data in frames(answer):
-                        log.write(data, STREAMS[stream])
-                await container.wait()
-                code, words = await last_run(self._engine, docker, await container.show())
-                if code != 0:
-                    log.line(words)
-                return code
+                yield docker, container
+
+    async def _start(self, spec: InstanceSpec, container: DockerContainer) -> None:
+        try:
+            await container.start()
+        except DockerError as error:
+            raise not_started(spec, error.message) from error
+
+    async def _ended(self, docker: Docker, container: DockerContainer) -> tuple[int, str]:
+        """Wait for the end of a container; return exit code and words for it."""
+        await container.wait()
+        return await last_run(self._engine, docker, await container.show())
 
     async def collect(self) -> None:
         """Remove the containers for which nobody waits any more, because it was killed."""

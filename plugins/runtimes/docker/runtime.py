@@ -24,6 +24,7 @@ from helvetia import (
     Runtime,
     RuntimeLogPage,
     Stats,
+    Terminal,
 )
 from helvetia.plugins.registry.common.settings import RegistrySettings
 
@@ -234,6 +235,10 @@ class DockerRuntime(Runtime):
         """Run a process once."""
         return await self._one_off.run(spec, log)
 
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> Terminal:
+        """Run a process at a terminal."""
+        return await self._one_off.terminal(spec, columns, rows)
+
     async def listening(self, instance_id: str) -> tuple[int, ...] | None:
         """Return the ports that can be reached, if the engine is on this machine."""
         async with self._engine.session() as docker:
@@ -263,6 +268,7 @@ class DockerRuntime(Runtime):
             async with self._engine.get(docker, path, **{"stream": 0, "one-shot": 1}) as answer:
                 numbers = await answer.json()
         memory = numbers["memory_stats"]
+        networks = list((numbers.get("networks") or {}).values())
         details = memory.get("stats", {})
         # Pages of files that can be dropped at any time are nobody's use.
         droppable = details.get("total_inactive_file", details.get("inactive_file", 0))
@@ -270,6 +276,9 @@ class DockerRuntime(Runtime):
             cpu_seconds=numbers["cpu_stats"]["cpu_usage"]["total_usage"] / 10**9,
             memory_bytes=max(memory.get("usage", 0) - droppable, 0),
             processes=numbers["pids_stats"].get("current", 0),
+            restarts=container["RestartCount"],
+            received_bytes=sum(one["rx_bytes"] for one in networks) if networks else None,
+            sent_bytes=sum(one["tx_bytes"] for one in networks) if networks else None,
         )
 
     async def forget(self, service_id: str, kept: Collection[str] | None) -> None:

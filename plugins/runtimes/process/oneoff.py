@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from helvetia import InstanceSpec, LogSink, ReleaseFailed
 from helvetia.plugins.supervisor import Supervised, SupervisedSpec, try_lock
 
 from .copying import copy_artifact, remove_tree
-from .program import command_of, make_program
+from .program import Program, command_of, make_program
+from .terminal import ProcessTerminal
 
 _POLL_SECONDS = 0.05
 _PAGE = 1000
 _LIVE = ("running", "restarting", "crash-loop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copy:
+    """A copy of a release, and what is to run in it."""
+
+    folder: Path
+    program: Program
+    supervised: Supervised
 
 
 class OneOff:
@@ -27,36 +40,56 @@ class OneOff:
 
     async def run(self, spec: InstanceSpec, log: LogSink) -> int:
         """Run `spec.process` to its end and return its exit code."""
+        async with self._copy(spec) as copy:
+            await self._start(spec, copy, copy.program.argv)
+            return await self._follow(copy.supervised, log)
+
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> ProcessTerminal:
+        """Begin to run `spec.process` at a terminal."""
+        async with contextlib.AsyncExitStack() as stack:
+            copy = await stack.enter_async_context(self._copy(spec))
+            terminal = await stack.enter_async_context(
+                ProcessTerminal.listening(copy.folder, copy.supervised)
+            )
+            await self._start(spec, copy, terminal.argv(copy.program.argv, columns, rows))
+            await terminal.accept()
+            terminal.whole = stack.pop_all()
+            return terminal
+
+    @contextlib.asynccontextmanager
+    async def _copy(self, spec: InstanceSpec) -> AsyncIterator[_Copy]:
+        """Lend a copy of the release, which is gone afterwards with all that runs in it."""
         command_of(spec)
         name = uuid.uuid4().hex
         folder = self._root / name
         lock = await asyncio.to_thread(try_lock, self._lock(name))
         if lock is None:
             raise ReleaseFailed("the folder for the process was taken by somebody else")
-        supervised = Supervised(folder / "run")
         try:
             work = folder / "work"
             await asyncio.to_thread(folder.mkdir, mode=0o700)
             await copy_artifact(spec.artifact.artifact.folder, work)
             program = await asyncio.to_thread(make_program, spec, work, home=work)
-            await supervised.start(
-                SupervisedSpec(
-                    argv=program.argv,
-                    cwd=program.cwd,
-                    environment=program.environment,
-                    secrets=spec.secrets,
-                    owner=f"run:{self._installation}:{name}",
-                    restart=False,
-                    grace_seconds=spec.stop_grace_seconds,
-                    memory_mb=spec.limits.memory_mb,
-                    pids=spec.limits.pids,
-                    cpu=spec.limits.cpu,
-                )
-            )
-            return await self._follow(supervised, log)
+            yield _Copy(folder=folder, program=program, supervised=Supervised(folder / "run"))
         finally:
             # Shielded: a second cancel must not leave the tree running.
             await asyncio.shield(self._clear(name, lock))
+
+    async def _start(self, spec: InstanceSpec, copy: _Copy, argv: list[str]) -> None:
+        await copy.supervised.start(
+            SupervisedSpec(
+                argv=argv,
+                cwd=copy.program.cwd,
+                environment=copy.program.environment,
+                secrets=spec.secrets,
+                owner=f"run:{self._installation}:{copy.folder.name}",
+                restart=False,
+                grace_seconds=spec.stop_grace_seconds,
+                memory_mb=spec.limits.memory_mb,
+                pids=spec.limits.pids,
+                cpu=spec.limits.cpu,
+            )
+        )
 
     async def _follow(self, supervised: Supervised, log: LogSink) -> int:
         cursor = ""

@@ -52,7 +52,7 @@ def make_program(
         *os.environ.get("PATH", os.defpath).split(":"),
     ]
     environment["PATH"] = ":".join(dict.fromkeys(filter(None, folders)))
-    argv = [expand(part, environment, workdir) for part in template]
+    argv = list(spec.command) or [expand(part, environment, workdir) for part in template]
     argv[0] = _find(argv[0], spec, workdir, environment["PATH"])
     return Program(argv=argv, cwd=workdir, environment=environment)
 
@@ -69,6 +69,8 @@ def command_of(spec: InstanceSpec) -> list[str]:
             f"the {artifact.kind} of release {spec.release_id} is not on this machine",
             hint="Deploy the revision again to build it anew.",
         )
+    if spec.command:
+        return list(spec.command)
     template = artifact.processes.get(spec.process)
     if not template:
         known = ", ".join(f"`{name}`" for name in artifact.processes) or "none"
@@ -85,8 +87,9 @@ def _find(name: str, spec: InstanceSpec, workdir: Path, path: str) -> str:
     else:
         found = shutil.which(name, path=path) if name else None
     if found is None:
+        what = "the command" if spec.command else f"process `{spec.process}`"
         raise ReleaseFailed(
-            f"process `{spec.process}`: there is no program `{name}`",
+            f"{what}: there is no program `{name}`",
             hint="Add it to the dependencies of the service, install it on this machine, "
             "or correct the command of the process.",
         )

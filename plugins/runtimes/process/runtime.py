@@ -21,6 +21,7 @@ from helvetia import (
     Runtime,
     RuntimeLogPage,
     Stats,
+    Terminal,
 )
 from helvetia.plugins.supervisor import (
     LIMITS,
@@ -31,6 +32,7 @@ from helvetia.plugins.supervisor import (
 )
 
 from .copying import GRAVE, copy_artifact, remove_tree
+from .measuring import measure
 from .oneoff import OneOff
 from .ports import HOST, Ports
 from .program import command_of, make_program
@@ -220,6 +222,10 @@ class ProcessRuntime(Runtime):
         """Run a process once."""
         return await self._one_off.run(spec, log)
 
+    async def terminal(self, spec: InstanceSpec, columns: int, rows: int) -> Terminal:
+        """Run a process at a terminal."""
+        return await self._one_off.terminal(spec, columns, rows)
+
     async def listening(self, instance_id: str) -> tuple[int, ...] | None:
         """Return the ports that the instance's processes listen on."""
         if await self._record(instance_id) is None:
@@ -234,9 +240,13 @@ class ProcessRuntime(Runtime):
 
     async def stats(self, instance_id: str) -> Stats | None:
         """Return the use of resources by the instance's processes."""
-        if await self._record(instance_id) is None:
+        folder = instance_folder(self._root, instance_id)
+        return await asyncio.to_thread(self._measured, folder)
+
+    def _measured(self, folder: Path) -> Stats | None:
+        if read_record(folder, self._installation) is None:
             return None
-        return await asyncio.to_thread(_measure, self._supervised(instance_id))
+        return measure(Supervised(folder / "run"))
 
     async def _record(self, instance_id: str) -> Record | None:
         folder = instance_folder(self._root, instance_id)
@@ -244,20 +254,3 @@ class ProcessRuntime(Runtime):
 
     def _supervised(self, instance_id: str) -> Supervised:
         return Supervised(instance_folder(self._root, instance_id) / "run")
-
-
-def _measure(supervised: Supervised) -> Stats:
-    import psutil
-
-    cpu, memory, count = 0.0, 0, 0
-    for pid in supervised.pids():
-        try:
-            process = psutil.Process(pid)
-            times = process.cpu_times()
-            memory += process.memory_info().rss
-        except psutil.Error:
-            continue
-        # What its children used counts once they are gone.
-        cpu += times.user + times.system + times.children_user + times.children_system
-        count += 1
-    return Stats(cpu_seconds=cpu, memory_bytes=memory, processes=count)

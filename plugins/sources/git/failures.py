@@ -6,11 +6,24 @@ from helvetia import SourceError
 
 from .addresses import Remote
 
+
+class HostDown(SourceError):
+    """The host does not answer at the moment; later it may."""
+
+
+class AccessDenied(SourceError):
+    """The host lets nobody in with these credentials, or with none."""
+
+
 _PRIVATE = (
     "{url} was not found, or it is private.",
     "Check the address; for a private repository give the service credentials.",
 )
 _NO_ROOM = "Make room on the disk of the data folder, then deploy again."
+_DENIED = (
+    "{host} refused the credentials for {url}.",
+    "Give the service new credentials that may read the repository.",
+)
 _DOWN = ("{host} does not answer.", "Try again later, or check the host and port.")
 _SEEN: tuple[tuple[str, tuple[str, str]], ...] = (
     ("no space left on device", ("The disk is full: there is no room for {url}.", _NO_ROOM)),
@@ -29,10 +42,7 @@ _SEEN: tuple[tuple[str, tuple[str, str]], ...] = (
     ("could not read username", _PRIVATE),
     ("could not read password", _PRIVATE),
     ("terminal prompts disabled", _PRIVATE),
-    ("authentication failed", (
-        "{host} refused the credentials for {url}.",
-        "Give the service new credentials that may read the repository.",
-    )),
+    ("authentication failed", _DENIED),
     ("host key verification failed", (
         "The SSH host key of {host} is not the known one.",
         "Let an operator check it and correct the known hosts.",
@@ -50,8 +60,16 @@ _SEEN: tuple[tuple[str, tuple[str, str]], ...] = (
     ("connection refused", _DOWN),
     ("connection timed out", _DOWN),
     ("operation too slow", _DOWN),
+    ("returned error: 5", _DOWN),
+    ("returned error: 429", _DOWN),
     ("could not read from remote repository", _PRIVATE),
 )  # fmt: skip
+
+_KINDS: dict[str, type[SourceError]] = {
+    _DOWN[0]: HostDown,
+    _DENIED[0]: AccessDenied,
+    _PRIVATE[0]: AccessDenied,
+}
 
 
 def explain(errors: str, remote: Remote) -> SourceError:
@@ -60,7 +78,8 @@ def explain(errors: str, remote: Remote) -> SourceError:
     host = remote.host or "this machine"
     for mark, (message, hint) in _SEEN:
         if mark in lower:
-            return SourceError(message.format(url=remote.url, host=host), hint=hint)
+            kind = _KINDS.get(message, SourceError)
+            return kind(message.format(url=remote.url, host=host), hint=hint)
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     said = (fatal or lines or ["no reason given"])[0][:300]

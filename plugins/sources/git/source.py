@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from helvetia import (
@@ -22,14 +23,16 @@ from helvetia import (
 
 from .access import Access
 from .addresses import SHA, Remote, check_ref, parse_address
+from .extras import find_pointers, refuse_pointers, some, submodule_urls
 from .fetching import fetch_commit
 from .network import admit
 from .revisions import find_revision, git_folder
 from .session import GitSession, open_session, remove_leftovers
 from .settings import GitSettings
-from .trees import TreeReader, write_tree
+from .trees import TreeReader, empty, write_tree
 
 _OLDEST = (2, 37)
+_DEEPEST = 5
 
 
 class GitSource(Source):
@@ -90,12 +93,35 @@ class GitSource(Source):
             raise InvalidInput("ref", "a commit is written as 40 or 64 hexadecimal digits")
         if revision.ref:
             check_ref(revision.ref)
+        try:
+            await self._checkout(address, revision, folder, log, depth=0)
+            refuse_pointers(await asyncio.to_thread(find_pointers, folder), address.options)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(empty, folder))
+            raise
+
+    async def _checkout(
+        self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink, *, depth: int
+    ) -> None:
         settings = self._kernel.section(GitSettings)
         tree = TreeReader(max_files=settings.max_files, max_mib=settings.max_size_mib)
         async with self._session(address) as session:
             log.line(f"Fetching {revision.short} from {session.remote.url}")
             await fetch_commit(session, revision.sha, revision.ref)
             await write_tree(session, revision.sha, folder, tree, log)
+            urls: dict[str, str] = {}
+            if tree.submodules and address.options.get("submodules") == "true":
+                urls = await submodule_urls(session, folder, tree.submodules)
+        if tree.submodules and not urls:
+            log.line(
+                f"Submodules are not fetched, their folders stay empty: {some(tree.submodules)}"
+            )
+        if urls and depth == _DEEPEST:
+            raise SourceError(f"Submodules are nested more than {_DEEPEST} deep.")
+        for path, url in urls.items():
+            inner = Revision(sha=tree.submodules[path])
+            place = replace(address, url=url, ref=None)
+            await self._checkout(place, inner, folder / path, log, depth=depth + 1)
 
     @property
     def _folder(self) -> Path:

@@ -26,7 +26,8 @@ class TreeReader(Output):
         self.files = 0
         self.bytes = 0
         self.links: list[str] = []
-        self.submodules: list[str] = []
+        self.submodules: dict[str, str] = {}
+        """The commit of each submodule, by its path."""
         self._max_files = max_files
         self._max_mib = max_mib
         self._rest = b""
@@ -36,10 +37,10 @@ class TreeReader(Output):
         *records, self._rest = (self._rest + data).split(b"\0")
         for record in records:
             facts, _, path = record.partition(b"\t")
-            mode, _, _, size = facts.split()
+            mode, _, sha, size = facts.split()
             self.files += 1
             if mode == b"160000":
-                self.submodules.append(os.fsdecode(path))
+                self.submodules[os.fsdecode(path)] = sha.decode()
                 continue
             self.bytes += int(size)
             if mode == b"120000":
@@ -73,9 +74,9 @@ async def write_tree(
             raise explain(written.errors, session.remote)
         await asyncio.to_thread(_check_links, folder, tree.links)
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(_empty, folder))
+        await asyncio.shield(asyncio.to_thread(empty, folder))
         raise
-    _tell(tree, log, lfs=await asyncio.to_thread(_uses_lfs, folder))
+    log.line(f"Checked out {tree.files} files, {tree.bytes / _MIB:.1f} MiB")
 
 
 def _check_links(folder: Path, links: list[str]) -> None:
@@ -88,27 +89,8 @@ def _check_links(folder: Path, links: list[str]) -> None:
             )
 
 
-def _tell(tree: TreeReader, log: LogSink, *, lfs: bool) -> None:
-    log.line(f"Checked out {tree.files} files, {tree.bytes / _MIB:.1f} MiB")
-    if tree.submodules:
-        log.line(f"Submodules are not fetched, their folders stay empty: {_some(tree.submodules)}")
-    if lfs:
-        log.line("Files in Git LFS are not fetched: they are pointers in this checkout")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _uses_lfs(folder: Path) -> bool:
-    attributes = folder / ".gitattributes"
-    try:
-        return not attributes.is_symlink() and b"filter=lfs" in attributes.read_bytes()
-    except OSError:
-        return False
-
-
-def _empty(folder: Path) -> None:
+def empty(folder: Path) -> None:
+    """Remove everything in a folder."""
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):

@@ -29,6 +29,9 @@ _MIB = 1024 * 1024
 class UploadSettings(BaseModel):
     """What an upload may take."""
 
+    folder: str = Field(
+        "", description="Where archives are kept; empty: in the data folder. One for all machines."
+    )
     max_archive_mib: int = Field(512, ge=1, description="Largest packed upload in MiB.")
     max_size_mib: int = Field(1024, ge=1, description="Largest size of an unpacked upload in MiB.")
     max_files: int = Field(200_000, ge=1, description="Most files an upload may hold.")
@@ -36,7 +39,11 @@ class UploadSettings(BaseModel):
 
 def uploads_folder(kernel: Kernel) -> Path:
     """Return where the archives are kept."""
-    return kernel.folder("uploads")
+    if (own := kernel.section(UploadSettings).folder) == "":
+        return kernel.folder("uploads")
+    folder = Path(own).absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 class UploadSource(Source):
@@ -102,7 +109,8 @@ class UploadSource(Source):
         path = self._store.path(digest)
         if not await asyncio.to_thread(path.is_file):
             raise SourceError(
-                f"There is no upload {digest[:7]} here.",
-                hint="Send the folder again: uploads are removed after a while.",
+                f"There is no upload {digest[:7]} where this worker keeps them.",
+                hint="Send the folder again: uploads are removed after a while. Where workers have "
+                "data folders of their own, let the operator set `folder` in section [upload].",
             )
         return path

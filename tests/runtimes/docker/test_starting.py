@@ -69,6 +69,18 @@ async def test_what_a_process_sees(runtime: DockerRuntime, spec: MakeSpec) -> No
     assert not [line for line in seen if line.startswith("PORT=")]
 
 
+async def test_a_value_is_nowhere_in_what_the_engine_shows_but_in_the_environment(
+    runtime: DockerRuntime, spec: MakeSpec, docker_engine: DockerEngine, kernel: TestKernel
+) -> None:
+    given = {"environment": {"TOKEN": "s3cr3t-of-the-run"}, "secrets": frozenset({"TOKEN"})}
+    await runtime.start(spec(**given))
+    made = container(docker_engine, kernel)
+    assert made["Config"].pop("Env").count("TOKEN=s3cr3t-of-the-run") == 1
+    image = docker_engine("image", "inspect", made["Image"])
+    history = docker_engine("history", "--no-trunc", made["Image"])
+    assert "s3cr3t" not in json.dumps(made) + image + history
+
+
 async def test_a_command_is_filled_in_and_the_entrypoint_stays(
     runtime: DockerRuntime, spec: MakeSpec, docker_engine: DockerEngine, kernel: TestKernel
 ) -> None:

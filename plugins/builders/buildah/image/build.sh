@@ -1,12 +1,13 @@
 # One build, and a look each second at what it has on the disk.
 #
-# $1: bytes of the archive with secrets that comes on standard input. $2: MiB of disk.
-# The rest: arguments for `buildah build`.
+# $1: bytes of the archive with secrets that comes on standard input. $2: MiB of layers to keep.
+# $3: MiB of disk. The rest: arguments for `buildah build`.
 # Standard output: the image as an archive. Standard error: what buildah says.
-# Exit code: 4: the image cannot be read. 5: the disk is full.
+# Exit code: 3: there are more layers than are to be kept. 4: the image cannot be read. 5: the disk
+# is full.
 set -eu
-bytes=$1 limit=$2
-shift 2
+bytes=$1 keep=$2 limit=$3
+shift 3
 secrets=/run/build-secrets
 
 if [ "$bytes" -gt 0 ]; then
@@ -19,14 +20,21 @@ full() {
     exit 5
 }
 trap full USR1
+used() {
+    megabytes=$(du -sm /cache 2> /dev/null) || :
+    echo "${megabytes%%[!0-9]*}"
+}
 while sleep 1; do
-    used=$(du -sm /cache 2> /dev/null) || :
-    [ "${used%%[!0-9]*}" -le "$limit" ] || kill -USR1 $$
+    [ "$(used)" -le "$limit" ] || kill -USR1 $$
 done > /dev/null 2>&1 < /dev/null &
 look=$!
-buildah bud --format=docker --layers=false --tag=helvetia/build "$@" >&2 < /dev/null &
+layers=true
+[ "$keep" -gt 0 ] || layers=false
+buildah bud --format=docker --layers="$layers" --tag=helvetia/build "$@" >&2 < /dev/null &
 wait $! || { kill -9 "$look"; exit 1; }
 buildah push --quiet helvetia/build docker-archive:/cache/image.tar:helvetia/build:latest >&2 &
 wait $! || { kill -9 "$look"; exit 4; }
 kill -9 "$look"
 cat /cache/image.tar
+rm /cache/image.tar
+[ "$keep" = 0 ] || [ "$(used)" -le "$keep" ] || exit 3

@@ -1,10 +1,13 @@
 # The first process of a builder container: a disk of limited size, an engine on it, and an end
 # when the engine ends or standard input does, which is when nobody needs it any more.
 #
-# $1: MiB of the disk. $2: URL of a mirror of Docker Hub, or nothing.
+# $1: after how many seconds nobody can need it any more, heard of or not. $2: MiB of the disk.
+# $3: URL of a mirror of Docker Hub, or nothing.
 # Standard output: "ready buildkit" or "ready classic".
 set -eu
 
+life=$1
+shift
 disk=/cache/$1.ext4
 boot=$(cat /proc/sys/kernel/random/boot_id)
 log=/run/dockerd.log
@@ -74,6 +77,7 @@ start() {
 
 mkdir -p /var/lib/docker
 attach "$@"
+: > /cache/used
 if ! start "$@"; then
     # What is on the disk may be the reason: the power may have failed.
     kill -9 "$engine" 2> /dev/null || :
@@ -89,5 +93,5 @@ if [ "${version%%.*}" -lt 23 ] || docker buildx version > /dev/null 2>&1; then
 else
     echo ready classic
 fi
-{ cat > /dev/null; kill -9 "$engine"; } <&3 &
+{ timeout "$life" cat > /dev/null || :; kill -9 "$engine"; } <&3 &
 wait "$engine"

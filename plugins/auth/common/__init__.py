@@ -1,0 +1,1 @@
+"""The look of all pages on which people sign in."""

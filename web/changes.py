@@ -1,0 +1,195 @@
+"""Forms that change what configures a service: variables, hostnames, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from helvetia import InvalidInput
+from helvetia.kernel.models import Role, Service
+
+from . import settings
+from .acts import Question, question
+from .fields import read_lines
+from .said import redirect
+from .service_page import frame, load
+from .services import show_environment
+from .visit import REFUSALS, Refusal, Visit
+
+_ENVIRONMENT = "/api/v1/services/{service}/environment"
+_DOMAINS = "/api/v1/services/{service}/domains"
+
+
+async def set_variables(visit: Visit) -> web.StreamResponse:
+    """Set one variable, or many of lines."""
+    service = await load(visit, Role.ADMIN)
+    form = await visit.form()
+    wanted = read_lines(form.get("lines", ""))
+    name = form.get("name", "").strip()
+    if name:
+        wanted[name] = form.get("value", "")
+    try:
+        if not wanted:
+            raise InvalidInput("name", "names no variable")
+        body: dict[str, Any] = {"set": wanted}
+        if scopes := form.get("scopes", "").split():
+            body["scopes"] = dict.fromkeys(wanted, scopes)
+        await visit.ask("PATCH", _ENVIRONMENT, service=service, body=body)
+    except REFUSALS as error:
+        refusal = visit.refusal(error)
+        fields = {_input_of(field, name): text for field, text in refusal.fields.items()}
+        refusal = Refusal(refusal.message, refusal.hint, refusal.status, fields)
+        return await show_environment(visit, service, refusal, dict(form))
+    raise redirect(f"/services/{service.name}/environment", "environment")
+
+
+async def ask_unset(visit: Visit) -> web.Response:
+    """Ask whether to remove a variable."""
+    service = await load(visit, Role.ADMIN)
+    return question(visit, _unsetting(service, visit.request.query.get("name", "")))
+
+
+async def unset(visit: Visit) -> web.StreamResponse:
+    """Remove a variable."""
+    service = await load(visit, Role.ADMIN)
+    name = (await visit.form()).get("name", "")
+    try:
+        await visit.ask("PATCH", _ENVIRONMENT, service=service, body={"unset": [name]})
+    except REFUSALS as error:
+        return question(visit, _unsetting(service, name), visit.refusal(error))
+    raise redirect(f"/services/{service.name}/environment", "environment")
+
+
+async def domains(visit: Visit) -> web.Response:
+    """Show the hostnames."""
+    return await show_domains(visit, await load(visit))
+
+
+async def add_domain(visit: Visit) -> web.StreamResponse:
+    """Claim a hostname."""
+    service = await load(visit, Role.ADMIN)
+    form = await visit.form()
+    body = {"hostname": form.get("hostname", "").strip()}
+    try:
+        await visit.ask("POST", _DOMAINS, service=service, body=body)
+    except REFUSALS as error:
+        return await show_domains(visit, service, visit.refusal(error), dict(form))
+    raise redirect(f"/services/{service.name}/domains", "domain-added")
+
+
+async def verify_domain(visit: Visit) -> web.StreamResponse:
+    """Look for the proof of a hostname now."""
+    service = await load(visit, Role.ADMIN)
+    path, name = f"{_DOMAINS}/{{hostname}}/verify", visit.part("hostname")
+    try:
+        found = await visit.ask("POST", path, service=service, hostname=name)
+    except REFUSALS as error:
+        return await show_domains(visit, service, visit.refusal(error))
+    if found.state == "pending":
+        refusal = Refusal(f"{name} is not verified yet: {found.reason}", status=200)
+        return await show_domains(visit, service, refusal)
+    raise redirect(f"/services/{service.name}/domains", "domain-verified")
+
+
+async def ask_remove_domain(visit: Visit) -> web.Response:
+    """Ask whether to remove a hostname."""
+    service = await load(visit, Role.ADMIN)
+    return question(visit, _removing(service, visit.part("hostname")))
+
+
+async def remove_domain(visit: Visit) -> web.StreamResponse:
+    """Remove a hostname."""
+    service = await load(visit, Role.ADMIN)
+    path, name = f"{_DOMAINS}/{{hostname}}", visit.part("hostname")
+    try:
+        await visit.ask("DELETE", path, service=service, hostname=name)
+    except REFUSALS as error:
+        return question(visit, _removing(service, name), visit.refusal(error))
+    raise redirect(f"/services/{service.name}/domains", "domain-removed")
+
+
+async def show_settings(visit: Visit) -> web.Response:
+    """Show the settings as a form."""
+    return await _settings(visit, await load(visit))
+
+
+async def change_settings(visit: Visit) -> web.StreamResponse:
+    """Change the settings."""
+    service = await load(visit, Role.MEMBER)
+    form = await visit.form()
+    try:
+        body = settings.change(service, form)
+        await visit.ask("PATCH", "/api/v1/services/{service}", service=service, body=body)
+    except REFUSALS as error:
+        return await _settings(visit, service, visit.refusal(error), form)
+    raise redirect(f"/services/{service.name}/settings", "settings")
+
+
+async def danger(visit: Visit) -> web.Response:
+    """Show what takes something away."""
+    service = await load(visit)
+    may = visit.caller.may
+    deeds = []
+    if may(Role.MEMBER, service.team_id):
+        deeds += [
+            ("Stop", "Visitors get an error page until it is started again.", "/stop",
+             "Stop…", False),
+            ("Clear the build cache", "The next build fetches and builds everything anew.",
+             "/clear-cache", "Clear…", False),
+        ]  # fmt: skip
+    if may(Role.ADMIN, service.team_id):
+        why = "With its releases, logs, variables, hostnames and volumes. For good."
+        deeds.append(("Delete this service", why, "/delete", "Delete…", True))
+    return await frame(visit, service, "service_danger.html", "danger", deeds=deeds)
+
+
+async def show_domains(
+    visit: Visit,
+    service: Service,
+    refusal: Refusal | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Show the hostnames, with what was typed if it was refused."""
+    found = await visit.ask("GET", _DOMAINS, service=service, query={"limit": 100})
+    return await frame(
+        visit, service, "service_domains.html", "domains",
+        refusal=refusal, is_live=False, domains=found.items, typed=typed or {},
+    )  # fmt: skip
+
+
+async def _settings(
+    visit: Visit,
+    service: Service,
+    refusal: Refusal | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> web.Response:
+    groups: list[tuple[str, list[Any]]] = settings.groups(visit.platform, service, typed)
+    return await frame(
+        visit, service, "service_settings.html", "settings",
+        refusal=refusal, is_live=False, groups=groups,
+    )  # fmt: skip
+
+
+def _unsetting(service: Service, name: str) -> Question:
+    path = f"/services/{service.name}/environment"
+    lines = (
+        "Its value is kept for releases that were made with it, and shown to nobody.",
+        "What runs goes on with it until the next deployment or restart.",
+    )
+    return Question(title=f"Remove the variable {name}?", lines=lines, label="Remove it",
+                    action=f"{path}/unset", back=path, fields={"name": name})  # fmt: skip
+
+
+def _removing(service: Service, name: str) -> Question:
+    path = f"/services/{service.name}/domains"
+    lines = (f"Who opens {name} gets an error page at once. Its certificate is given up.",)
+    return Question(title=f"Remove {name}?", lines=lines, label="Remove it",
+                    action=f"{path}/{name}/remove", back=path)  # fmt: skip
+
+
+def _input_of(field: str, name: str) -> str:
+    """Return the input that a field of the API comes from."""
+    variable = field.removeprefix("set.").removeprefix("scopes.").removeprefix("environment.")
+    return "name" if variable in (name, "name", "set") else "lines"

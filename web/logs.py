@@ -1,0 +1,57 @@
+"""Logs on pages: the last lines for everybody, the viewer for browsers with scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from helvetia.plugins.api import schemas
+
+from .service_page import frame, load
+from .visit import Visit
+
+LINES = 500
+"""How many lines a page has without scripts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What a page shows of a log.
+
+    Attributes:
+        read: address of the API to read it.
+        follow: address of the API to follow it.
+        whole: address of the whole log as text.
+        skipped: how many earlier lines are not shown.
+    """
+
+    records: list[schemas.LogRecord]
+    read: str
+    follow: str
+    whole: str
+    skipped: int
+    ended: bool
+
+
+async def shown_log(visit: Visit, path: str, **parts: Any) -> Log:
+    """Return the end of a log, read at an endpoint of the API."""
+    found = await visit.ask("GET", path, query={"tail": LINES}, **parts)
+    names = {name: getattr(row, "name", row.id) for name, row in parts.items()}
+    read = path.format_map(names)
+    return Log(
+        records=found.records,
+        read=read,
+        follow=f"{read}/follow",
+        whole=f"{read.removeprefix('/api/v1').removesuffix('s')}.txt",
+        skipped=found.records[0].seq - 1 if found.records else 0,
+        ended=found.ended,
+    )
+
+
+async def of_service(visit: Visit) -> web.Response:
+    """Show what the instances of a service write."""
+    service = await load(visit)
+    log = await shown_log(visit, "/api/v1/services/{service}/logs", service=service)
+    return await frame(visit, service, "service_logs.html", "logs", log=log)
