@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,10 @@ from tests.copies import Copies
 from tests.copies import copies as copies
 from tests.docker_engine import docker_engine as docker_engine
 from tests.postgres_server import running_postgres
+
+# A shell has those that it starts in the background ignore Ctrl-C, and their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

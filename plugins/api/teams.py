@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from tortoise.exceptions import IntegrityError
@@ -74,7 +75,11 @@ async def change(caller: Caller, team: Team, user_id: str, role: Role) -> Member
         before, member.role = member.role, role
         await member.save(update_fields=["role"])
         await events.record(
-            "member.changed", team_id=team.id, user=user_id, before=before.value, role=role.value
+            "member.changed",
+            team_id=team.id,
+            user=user_id,
+            before=json.dumps({"role": before.value}),
+            after=json.dumps({"role": role.value}),
         )
     return member
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tortoise.expressions import Q, Subquery
@@ -60,16 +60,25 @@ async def shown(rows: Sequence[Event]) -> list[AuditEntry]:
             service_id=row.service_id,
             service=services.get(row.service_id or "", ""),
             deployment_id=row.deployment_id,
+            before=_fields(row.data, "before"),
+            after=_fields(row.data, "after"),
             data={
                 name: str(value)
                 for name, value in row.data.items()
-                if name not in ("before", "after")
+                if name not in ("before", "after") or not _fields(row.data, name)
             },
-            before=json.loads(row.data.get("before", "{}")),
-            after=json.loads(row.data.get("after", "{}")),
         )
         for row in rows
     ]
+
+
+def _fields(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Read what a change was about; a plugin may mean something else by the same word."""
+    try:
+        fields = json.loads(str(data.get(name, "")))
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _named(model: type[Team | Service | User], column: str, key: str) -> Q:

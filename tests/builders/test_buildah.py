@@ -25,6 +25,8 @@ from .docker_image import builder_image
 from .test_docker_builder import contents, hanging, run
 from .test_docker_warm import build_for
 
+# Its image alone takes a minute.
+pytestmark = pytest.mark.long
 Make = Callable[..., BuildahBuilder]
 
 
@@ -96,7 +98,6 @@ async def test_stages_arguments_and_secrets(
     assert b"an0ther" not in image
 
 
-@pytest.mark.long
 async def test_failures_and_limits_are_told(buildah: Make, workshop: Workshop) -> None:
     small = buildah(memory_mb=512, pids=512, disk_mb=256)
     message = await fails(workshop, small, "RUN echo one >&2; echo two >&2; exit 3")
@@ -152,7 +153,6 @@ async def test_no_privileges_and_nothing_left_when_cancelled(
     docker_engine("volume", "rm", volume)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_layers_are_kept_for_the_service_alone(
     buildah: Make, workshop: Workshop, docker_engine: DockerEngine, installation: str

@@ -33,6 +33,7 @@ class TestDocker(BuilderConformance):
         }
 
 
+@pytest.mark.long
 class TestBuildah(TestDocker):
     factory = "helvetia.plugins.builders.buildah:helvetia_builders"
     builder, section = "buildah", "buildah"

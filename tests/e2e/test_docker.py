@@ -16,7 +16,7 @@ from tests.docker_engine import DockerEngine
 from .boxed import DOCKERFILE, docker_settings, lay_busybox
 from .harness import Installation, running, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
 NAME = "boxed"
 

@@ -15,7 +15,7 @@ from .harness import Cluster, until
 from .killing import Requests, open_deployments, rows
 from .world import World, world_settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 NAMES = ["built", "started", "switched"]
 PLACES = ["build:built", "start:started", "activate:switched"]
@@ -93,7 +93,6 @@ def test_the_engine_is_killed(world: World) -> None:
     world.await_rest()
 
 
-@pytest.mark.long
 def test_the_registry_dies_in_the_middle_of_a_push(world: World) -> None:
     name = NAMES[1]
     world.commit_noise("v4", 64)  # so large that it takes a moment
@@ -112,7 +111,6 @@ def test_the_registry_dies_in_the_middle_of_a_push(world: World) -> None:
         world.await_rest()
 
 
-@pytest.mark.long
 def test_the_disk_is_full(world: World) -> None:
     name = NAMES[2]
     world.commit_noise("v6", 8)

@@ -57,8 +57,10 @@ def binaries(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def pip_install(binaries: Path, wheel: Path) -> None:
-    pip = [str(binaries / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, str(wheel)], check=True, timeout=240)
+    # Compiling everything would be most of the time; what is used is compiled then.
+    options = ["--quiet", "--disable-pip-version-check", "--no-compile"]
+    argv = [str(binaries / "pip"), "install", *options, str(wheel)]
+    subprocess.run(argv, check=True, timeout=240)
 
 
 @pytest.fixture(scope="module")

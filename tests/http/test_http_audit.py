@@ -57,6 +57,13 @@ async def test_an_entry_says_who_from_where_and_what_was_before(world: World) ->
     assert entry["after"]["stop_grace_seconds"] == 3
 
 
+async def test_a_plugin_may_say_before_and_after_in_its_own_way(world: World) -> None:
+    await events.record("wall.painted", before="red", after="[1]")
+    (entry,) = (await world.get("/api/v1/audit?kind=wall", who="operator")).json["items"]
+    assert (entry["before"], entry["after"]) == ({}, {})
+    assert entry["data"] == {"before": "red", "after": "[1]"}
+
+
 async def test_what_the_platform_does_by_itself_has_no_address(world: World) -> None:
     await _changes(world)
     await events.record("service.stopped")

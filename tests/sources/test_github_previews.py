@@ -291,6 +291,7 @@ async def test_previews_go_with_their_service(pulls: Pulls) -> None:
     assert (await Service.get(name="pr-1-site")).desired is Desired.DELETED
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 async def test_on_postgres(tmp_path: Path, postgres_server: str) -> None:
     name = f"test_{uuid4().hex[:12]}"

@@ -15,7 +15,8 @@ from types import MappingProxyType
 
 from aiodocker import DockerError
 
-from helvetia import BuildContext, BuildFailed, HelvetiaError, Kernel
+from helvetia import BuildContext, BuildFailed, HelvetiaError, InvalidInput, Kernel
+from helvetia.plugins.archives import unpack_layer
 from helvetia.plugins.builders.common.files import is_file
 from helvetia.plugins.builders.common.node_project import Manager, NodeProject
 from helvetia.plugins.builders.docker.builder import DockerBuilder
@@ -190,8 +191,8 @@ def _unpack(archive: Path, target: Path) -> Path:
             with archive.open("rb") as file:
                 file.seek(layer.offset)
                 with tarfile.open(fileobj=file, mode="r|gz" if layer.compressed else "r|") as tar:
-                    tar.extractall(target, filter="data")
-    except (tarfile.TarError, OSError) as error:
+                    unpack_layer(tar, target)
+    except (InvalidInput, tarfile.TarError, OSError) as error:
         raise BuildFailed(
             f"the finished site cannot be taken out of the image: {error}",
             hint="a link in it may lead out of it, or a file is neither a file nor a folder",
