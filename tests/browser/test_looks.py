@@ -50,6 +50,8 @@ def paths(furnished: Served) -> dict[str, str]:
     }
 
 
+# It takes more than a minute for each scheme.
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_nothing_is_inaccessible(furnished: Served, visit: Visit, scheme: str) -> None:

@@ -12,8 +12,8 @@ from helvetia import BuildFailed, HelvetiaError
 from .container import Container, Limits
 from .steps import Steps
 
-_LOOK_SECONDS = 0.5
-_LOOKS_AT_LIMIT = 4
+_LOOK_SECONDS = 0.25
+_LOOKS_AT_LIMIT = 8
 _NEAR = 0.98
 _OOM_SECONDS = 1.0
 _KILLED = re.compile(r"\bkilled\b|exit code: 137|code: 137|exit status 137", re.I)
@@ -23,7 +23,9 @@ _NO_SPACE = re.compile(
 )
 _NO_FORK = re.compile(r"can't fork|cannot fork|Resource temporarily unavailable", re.I)
 # What the client of the inner engine says when that could start no thread, and broke.
-_BROKE = re.compile(r"unexpected EOF|transport is closing|connection reset", re.I)
+_BROKE = re.compile(
+    r"unexpected EOF|transport is closing|connection reset|says nothing about the reason", re.I
+)
 
 
 class Watch:
@@ -36,6 +38,7 @@ class Watch:
         self._oom = asyncio.Event()
         self._ended = asyncio.Event()
         self._full = 0
+        self._was_full = False
 
     @contextlib.asynccontextmanager
     async def watching(self, steps: Steps) -> AsyncIterator[None]:
@@ -70,7 +73,7 @@ class Watch:
             )
         is_full = self._full >= _LOOKS_AT_LIMIT
         if not is_full and not died and _BROKE.search(said):
-            is_full = self._full > 0 or await self._is_full()
+            is_full = self._was_full or await self._is_full()
         if is_full or ((self._full or not died) and _NO_FORK.search(said)):
             return BuildFailed(
                 f"process limit {limits.pids} reached {where}",
@@ -101,6 +104,7 @@ class Watch:
                 self._full = self._full + 1 if await self._is_full() else 0
             except HelvetiaError:
                 continue
+            self._was_full |= self._full > 0
         await self._container.kill()
 
     async def _is_full(self) -> bool:
