@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from yarl import URL
+
+from helvetia.plugins.certificates import shown_certificate
 
 from .schemas import Certificate
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-_SECONDS = 5.0
 _SOON = timedelta(days=14)
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def none(reason: str) -> Certificate:
@@ -35,22 +33,10 @@ async def look(hostname: str, url: str, *, edge: str) -> Certificate:
     where = URL(url)
     if where.scheme != "https":
         return none("services are reached over plain HTTP here")
-    # It is looked at, whoever signed it: nothing is sent over the connection.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
-        async with asyncio.timeout(_SECONDS):
-            _, writer = await asyncio.open_connection(
-                _EVERYWHERE.get(edge, edge), where.port, ssl=context, server_hostname=hostname
-            )
-    except (OSError, TimeoutError):
+        shown = await shown_certificate(hostname, where.port or 443, edge=edge)
+    except OSError:
         return none("the edge does not answer over HTTPS")
-    try:
-        tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
-        shown = tls.getpeercert(binary_form=True)
-    finally:
-        writer.transport.abort()
     return _read(shown, hostname) if shown else none("the edge shows no certificate")
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tortoise.exceptions import IntegrityError
 
 from helvetia import Call, Policy, Reply, Resource, Unauthenticated
 from helvetia.kernel.errors import NotFound, TooLarge
-from helvetia.kernel.http.bodies import BODY_SECONDS, reading, refuse_encoding
+from helvetia.kernel.http.bodies import refuse_encoding
 from helvetia.kernel.http.problems import BadRequest
 from helvetia.kernel.models import Delivery
 from helvetia.plugins.webhooks import forges, inbox
 from helvetia.plugins.webhooks.models import Webhook
+from helvetia.plugins.webhooks.reading import read_body, read_payload
 
 from . import app, shapes
 from .addresses import repository_name
@@ -21,9 +21,6 @@ from .connections import cut_off
 from .models import Connection
 from .settings import GitHubSettings
 
-MAX_BYTES = 25 * 2**20
-_CHUNK_BYTES = 256 * 1024
-_LARGE_BYTES = 2**20
 _SOURCE = "github-app"
 _KEPT = 100
 resource = Resource("github")
@@ -53,14 +50,10 @@ async def take(call: Call) -> Reply[shapes.Told]:
     if settings.webhook_secret is None:
         raise NotFound("this platform is no GitHub App")
     refuse_encoding(request)
-    body = await _body(call)
+    body = await read_body(request)
     if reason := forges.unsigned(request.headers, body, settings.webhook_secret.get_secret_value()):
         raise NotFromGitHub(reason, hint="give the App the webhook_secret of [github]")
-    kind = request.content_type
-    if len(body) > _LARGE_BYTES:
-        payload = await asyncio.to_thread(forges.read_payload, kind, body)
-    else:
-        payload = forges.read_payload(kind, body)
+    payload = await read_payload(request.headers, body)
     event = forges.event_name(request.headers)
     if event in _ABOUT_US:
         return await _about_us(call, event, payload, body)
@@ -179,13 +172,3 @@ def _ids(payload: dict[str, Any], name: str) -> list[str]:
     listed = payload.get(name)
     items = listed if isinstance(listed, list) else []
     return [number for one in items if (number := _id({"one": one}, "one"))]
-
-
-async def _body(call: Call) -> bytes:
-    body = bytearray()
-    async with reading(BODY_SECONDS):
-        while chunk := await call.request.content.read(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise TooLarge(f"a delivery has at most {MAX_BYTES // 2**20} MiB")
-    return bytes(body)

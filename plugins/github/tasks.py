@@ -17,6 +17,7 @@ from tortoise.expressions import F, Q
 
 from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.models.base import utcnow
+from helvetia.plugins.background import Background
 
 from .errors import GitHubError
 from .models import Task
@@ -56,7 +57,7 @@ async def _again(key: str, values: Mapping[str, Any]) -> int:
     return await Task.filter(key=key).update(**values, wanted=F("wanted") + 1)
 
 
-class Doing:
+class Doing(Background):
     """Does what is due, in the background of this process.
 
     Args:
@@ -64,31 +65,15 @@ class Doing:
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        super().__init__("what is to be done at GitHub")
         self._handlers = handlers
-        self._task: asyncio.Task[None] | None = None
-        self._again = False
 
-    def wake(self) -> None:
-        """Look now whether something is due; returns at once."""
-        self._again = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-
-    async def settled(self) -> None:
-        """Wait until nothing is due any more."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    async def _work(self) -> None:
-        try:
-            while self._again:
-                self._again = False
-                for task in await self._due():
-                    self._again = True
-                    await self._do(task)
-        except Exception as error:
-            # The database is away, or the process ends: what is due is found later.
-            _log.warning("what is to be done at GitHub waits: %s", error)
+    async def round(self) -> bool:
+        """Do what is due, one by one."""
+        due = await self._due()
+        for task in due:
+            await self._do(task)
+        return bool(due)
 
     async def _due(self) -> list[Task]:
         now = utcnow()

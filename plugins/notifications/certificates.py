@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from datetime import datetime
 from urllib.parse import urlsplit
 
-_SECONDS = 5.0
-_ANY = ("0.0.0.0", "::", "")
+from helvetia.plugins.certificates import shown_certificate
 
 
 async def end_of(url: str, edge: str) -> datetime | None:
@@ -20,22 +17,10 @@ async def end_of(url: str, edge: str) -> datetime | None:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return None
-    context = ssl.create_default_context()
-    # Looked at is only when it ends; whether it is trusted is between visitor and proxy.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    where = "127.0.0.1" if edge in _ANY else edge
     try:
-        async with asyncio.timeout(_SECONDS):
-            _, writer = await asyncio.open_connection(
-                where, parts.port or 443, ssl=context, server_hostname=parts.hostname
-            )
-    except (OSError, TimeoutError):
+        shown = await shown_certificate(parts.hostname, parts.port or 443, edge=edge)
+    except OSError:
         return None
-    try:
-        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    finally:
-        writer.close()
     return _end(shown) if shown else None
 
 

@@ -16,6 +16,7 @@ from tortoise.expressions import Q
 
 from helvetia import HelvetiaError, Kernel
 from helvetia.kernel.models import utcnow
+from helvetia.plugins.background import Background
 from helvetia.plugins.networks import NotPublic, guarded_connector
 
 from . import forms, mail
@@ -36,36 +37,19 @@ class _Refused(Exception):
     """The other side did not take a message, with the reason in words."""
 
 
-class Outbox:
+class Outbox(Background):
     """Sends what is due, in this process."""
 
     def __init__(self, kernel: Kernel) -> None:
+        super().__init__("a notification")
         self._kernel = kernel
         self._settings = kernel.section(NotificationsSettings)
-        self._task: asyncio.Task[None] | None = None
-        self._again = False
 
-    def wake(self) -> None:
-        """Look now whether something is due; returns at once."""
-        self._again = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-
-    async def settled(self) -> None:
-        """Wait until nothing is due any more."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    async def _work(self) -> None:
-        try:
-            while self._again:
-                self._again = False
-                due = await self._due()
-                self._again = self._again or len(due) == _AT_ONCE
-                await asyncio.gather(*map(self._try, due))
-        except Exception as error:
-            # The database is away, or the process ends: what is due is found later.
-            _log.warning("notifications wait: %s", error)
+    async def round(self) -> bool:
+        """Send what is due, some at once."""
+        due = await self._due()
+        await asyncio.gather(*map(self._try, due))
+        return len(due) == _AT_ONCE
 
     async def _due(self) -> list[Message]:
         now = utcnow()

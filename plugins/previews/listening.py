@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -14,9 +13,10 @@ from helvetia.plugins.github import tasks
 from helvetia.plugins.github.credentials import client_of, reader_of
 from helvetia.plugins.github.errors import GitHubError, GitHubRefused
 from helvetia.plugins.github.models import Connection, Task
-from helvetia.plugins.webhooks import forges, inbox, verdicts
+from helvetia.plugins.webhooks import inbox, verdicts
 from helvetia.plugins.webhooks.models import Webhook
 from helvetia.plugins.webhooks.pulls import PullRequest, read_pull
+from helvetia.plugins.webhooks.reading import read_payload
 
 from . import previewing
 from .judging import Judgement, judge
@@ -181,6 +181,4 @@ async def _pull_of(delivery: Delivery) -> PullRequest:
     Raises:
         BadRequest: it says too little.
     """
-    kind = str(delivery.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
-    payload = await asyncio.to_thread(forges.read_payload, kind, bytes(delivery.body))
-    return read_pull(payload)
+    return read_pull(await read_payload(delivery.headers, bytes(delivery.body)))

@@ -8,17 +8,15 @@ from helvetia import Call, Policy, Reply, Resource, Unauthenticated
 from helvetia.kernel import secrets
 from helvetia.kernel.database.rows import fetch
 from helvetia.kernel.errors import Conflict, NotFound, TooLarge
-from helvetia.kernel.http.bodies import BODY_SECONDS, reading, refuse_encoding
+from helvetia.kernel.http.bodies import refuse_encoding
 from helvetia.kernel.http.problems import BadRequest
 from helvetia.kernel.models import Service, Trigger
 from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue
 
 from . import forges, inbox, shapes
 from .models import Webhook
+from .reading import read_body
 
-# GitHub sends no more than this.
-MAX_BYTES = 25 * 2**20
-_CHUNK_BYTES = 256 * 1024
 _HOOK = """
 SELECT "id", "service_id", "secret", CAST("paths" AS TEXT) AS "paths", "repository_id"
 FROM "webhook" WHERE "id" = ?
@@ -51,7 +49,7 @@ async def take(call: Call, hook: str) -> Reply[shapes.Receipt]:
     found = await _hook(hook) if hook.isalnum() and hook.isascii() else None
     if found is None:
         raise NotFound("there is no such hook")
-    body = await _body(call)
+    body = await read_body(request)
     secret = call.platform.vault.decrypt(found.secret, place=place(found.service_id))
     if reason := forges.unsigned(request.headers, body, secret):
         await inbox.refuse(found.service_id, request.headers, reason)
@@ -100,18 +98,3 @@ async def _hook(id: str) -> Webhook | None:
     for row in await fetch(_HOOK, id):
         return Webhook(**{**row, "paths": json.loads(row["paths"])})
     return None
-
-
-async def _body(call: Call) -> bytes:
-    """Read a body of any size that Git hosts send.
-
-    Raises:
-        TooLarge: it is larger than that.
-    """
-    body = bytearray()
-    async with reading(BODY_SECONDS):
-        while chunk := await call.request.content.read(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise TooLarge(f"a delivery has at most {MAX_BYTES // 2**20} MiB")
-    return bytes(body)

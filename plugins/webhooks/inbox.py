@@ -21,13 +21,13 @@ from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue_all, hold
 
 from . import forges, verdicts
 from .models import Webhook
+from .reading import read_payload
 
 SOURCE, REFUSED = "webhook", "refused"
 """What `source` of a delivery begins with: what was refused never drives out the rest."""
 DEPLOYED, IGNORED = "deployed", "ignored"
 _KEPT = {SOURCE: 100, REFUSED: 20}
 _PRUNED_EVERY = 16
-_LARGE_BYTES = 2**20
 _AT_ONCE = 64
 _GATHER_SECONDS = 0.002
 
@@ -116,11 +116,7 @@ async def _read(
     hook: Webhook, key: str, headers: dict[str, Any], body: bytes, request: DeploymentRequest
 ) -> _Arrival:
     event = forges.event_name(headers)
-    content_type = str(headers.get("Content-Type", "")).partition(";")[0].strip().lower()
-    if len(body) > _LARGE_BYTES:
-        payload = await asyncio.to_thread(forges.read_payload, content_type, body)
-    else:
-        payload = forges.read_payload(content_type, body)
+    payload = await read_payload(headers, body)
     push = forges.read_push(payload) if event == "push" else None
     return _Arrival(
         hook=hook, key=key, event=event, headers=headers, body=body, push=push, request=request

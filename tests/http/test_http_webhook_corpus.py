@@ -19,6 +19,7 @@ from helvetia.kernel import events
 from helvetia.kernel.models import Delivery
 from helvetia.plugins.github.settings import GitHubSettings
 from helvetia.plugins.previews.listening import PreviewListener
+from helvetia.plugins.webhooks import inbox
 
 _PACKAGE = "@octokit/webhooks-examples@7.6.1"
 _REPOSITORY = "https://github.com/Codertocat/Hello-World.git"
@@ -37,8 +38,10 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[s
 
 
 async def test_every_payload_of_github_gets_its_verdict(
-    world: World, examples: list[tuple[str, dict[str, Any]]]
+    world: World, examples: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # They are more than an inbox keeps.
+    monkeypatch.setitem(inbox._KEPT, inbox.SOURCE, len(examples))
     await make_service(source_url=_REPOSITORY, source_ref="main")
     hook = Hook(world, await made(world))
     pushes: dict[str, str] = {}

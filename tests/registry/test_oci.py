@@ -77,7 +77,7 @@ async def test_an_image_arrives_whole(
     assert reference.bytes == len(body) + sum(sizes)
 
     tags = json.loads(server.get(f"/v2/{repository}/tags/list"))["tags"]
-    assert tags == [hashlib.sha256(config).hexdigest()[:40]]
+    assert tags == [f"{hashlib.sha256(config).hexdigest()[:40]}-{INSTALLATION}"]
     assert await registry.exists(reference)
     assert list(await registry.list(SERVICE)) == [reference.digest]
     assert list(await registry.list("svc-2")) == []
