@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -135,8 +134,7 @@ def _run(
     import gc
     import logging
 
-    with _classes_unread():
-        from helvetia.cli.server import Server, hear_signals
+    from helvetia.cli.server import Server, hear_signals
 
     from .output import Output
 
@@ -162,28 +160,6 @@ def _run(
             await body(server, out, ending)
 
     asyncio.run(whole())
-
-
-@contextlib.contextmanager
-def _classes_unread() -> Iterator[None]:
-    """Keep Tortoise from reading the source of each model, a tenth of the time of the start.
-
-    It looks for comments to put on columns; ours have none, and migrations make the tables.
-    """
-    import inspect
-
-    read = inspect.getsource
-
-    def unread(what: Any) -> str:
-        if inspect.isclass(what):
-            raise OSError("nobody needs it")
-        return read(what)
-
-    inspect.getsource = unread  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        inspect.getsource = read
 
 
 async def _unless(ending: Ending, work: Coroutine[None, None, None]) -> None:

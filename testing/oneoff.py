@@ -21,7 +21,8 @@ _TYPIST = """
 import os, signal, sys, time
 def size(*_):
     columns, rows = os.get_terminal_size()
-    print(rows, columns, "now" if _ else "at first", flush=True)
+    # A signal may come in the middle of a print, which may not be begun twice.
+    os.write(1, f"{rows} {columns} {'now' if _ else 'at first'}\n".encode())
 for _ in range(100):
     if os.get_terminal_size().columns == 101:
         break

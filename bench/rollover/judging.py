@@ -105,8 +105,9 @@ def judge(
 
 
 def _back(load: Load, killed: float) -> float:
-    good = [answer.began for answer in load.answers if not answer.problem]
-    return min((began for began in good if began > killed), default=float("inf"))
+    good = [answer for answer in load.answers if not answer.problem]
+    # Before its configuration is read, a Traefik that listens already answers 404.
+    return min((answer.ended for answer in good if answer.began > killed), default=float("inf"))
 
 
 def _overlaps(answer: Answer, since: float, until: float) -> bool:

@@ -1,5 +1,6 @@
 """The kernel's tables; the Tortoise app is called `kernel`."""
 
+import helvetia.kernel.database  # noqa: F401 - before any model, whose source it leaves unread
 from helvetia.logs.models import LogSegment
 from helvetia.sessions.models import Session
 

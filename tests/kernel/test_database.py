@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,6 @@ async def test_migrating_twice_and_from_two_processes_at_once(database_url: str)
 
 
 async def _migrate_in_process(url: str) -> None:
-    import sys
-
     code = (
         "import asyncio, sys; from helvetia.kernel.database import Database;"
         "asyncio.run(Database(sys.argv[1]).migrate())"
@@ -39,6 +39,18 @@ async def _migrate_in_process(url: str) -> None:
     )
     _, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
+
+
+async def test_the_source_of_no_model_is_read(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, inspect, sys; import tortoise.models as models; read = [];"
+        "inspect.getsource = lambda what: read.append(what) or '';"
+        "from helvetia.cli.server import Server; from helvetia.kernel.database import Database;"
+        "asyncio.run(Database(sys.argv[1]).migrate()); print(read)"
+    )
+    url = f"sqlite:///{tmp_path}/new.sqlite3"
+    told = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", code, url])
+    assert told == b"[]\n"
 
 
 async def test_the_models_need_no_migration_that_is_not_written(database: Database) -> None:
@@ -127,8 +139,6 @@ async def test_two_processes_write_at_once(database_url: str) -> None:
 
 
 async def _count_up(url: str) -> None:
-    import sys
-
     code = """
 import asyncio, os, sys
 from tortoise.transactions import in_transaction

@@ -74,7 +74,8 @@ async def test_a_shell_at_a_real_terminal(place: Place) -> None:
 
     try:
         await until("[#$] ")
-        os.write(leader, b"stty size; sleep 600\n")
+        # One program: between two, a Ctrl-C is for nobody.
+        os.write(leader, b"sh -c 'stty size; sleep 600'\n")
         await until("31 97")
         os.write(leader, b"\x03echo on''ward\n")
         await until("onward")
