@@ -1,7 +1,5 @@
 """Typed settings: environment first, then helvetia.toml in the data folder, then defaults."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

@@ -17,6 +17,8 @@ from .store import LogStore
 BATCH_RECORDS = 1000
 BATCH_BYTES = 256 * 1024
 TAIL_BYTES = 1024 * 1024
+# A crowd gets larger frames less often: sending must leave time for storing what it waits for.
+FRAMES_A_SECOND = 4000
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class LogBatch:
     def last_seq(self) -> int:
         """The number to resume behind."""
         return self.records[-1].seq
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it may have been cut off."""
+        size = sum(record.size for record in self.records)
+        return len(self.records) >= BATCH_RECORDS or size >= BATCH_BYTES // 2
 
     @cached_property
     def frame(self) -> bytes:
@@ -56,9 +64,19 @@ class _Tail:
         self.looked_behind = -1
         self._batches: deque[LogBatch] = deque()
         self._bytes = 0
+        self._woken_at = -math.inf
+        self._waking: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
-        """Have all followers look, and ask whether this is the end."""
+        """Have all followers look, and ask whether this is the end; a crowd a little later."""
+        if self._waking is not None:
+            return
+        loop = asyncio.get_running_loop()
+        pause = len(self.news) / FRAMES_A_SECOND
+        self._waking = loop.call_at(max(self._woken_at + pause, loop.time()), self._wake)
+
+    def _wake(self) -> None:
+        self._waking, self._woken_at = None, asyncio.get_running_loop().time()
         self.asked_at = self.looked_at = -math.inf
         for event in self.news:
             event.set()
@@ -163,13 +181,18 @@ class LogHub:
             # Another follower may have found that there is nothing yet; news count again.
             if after == tail.looked_behind and now - tail.looked_at < self._poll_seconds / 2:
                 return None
-            tail.looked_behind, tail.looked_at = after, now
+            # What is read by one who lags behind says nothing of the end.
+            is_ahead = after >= tail.looked_behind
+            if is_ahead:
+                tail.looked_behind, tail.looked_at = after, now
             records = await self._store.read(log, after, BATCH_RECORDS, max_bytes=BATCH_BYTES)
             if not records:
                 return None
             batch = LogBatch(records, skipped=records[0].seq - after - 1)
             tail.add(after, batch)
-            tail.looked_behind = -1
+            # A short batch was the end of the log; behind a full one there may be more.
+            if is_ahead and not batch.is_full:
+                tail.looked_behind = batch.last_seq
             return batch
 
     async def _is_over(self, tail: _Tail, ended: Callable[[], Awaitable[bool]]) -> bool:

@@ -22,7 +22,8 @@ class LogRecord:
         seq: its number in the log, from 1, without gaps; a reader resumes behind it.
         time: seconds since the epoch, UTC.
         stream: `stdout`, `stderr`, or `platform` for what the platform says.
-        stage: the stage of the pipeline it belongs to; "" outside of one.
+        stage: the stage of the pipeline it belongs to, or release and instance, as `r3.4f2a`;
+            "" outside of these.
         text: the line, secrets masked, ANSI sequences and all.
     """
 

@@ -22,7 +22,7 @@ import os, signal, sys, time
 def size(*_):
     columns, rows = os.get_terminal_size()
     # A signal may come in the middle of a print, which may not be begun twice.
-    os.write(1, f"{rows} {columns} {'now' if _ else 'at first'}\n".encode())
+    os.write(1, f"{rows} {columns} {'now' if _ else 'at first'}\\n".encode())
 for _ in range(100):
     if os.get_terminal_size().columns == 101:
         break

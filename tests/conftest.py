@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +12,6 @@ import asyncpg
 import pytest
 
 from helvetia.kernel.database import Database
-from tests.copies import Copies
 from tests.copies import copies as copies
 from tests.docker_engine import docker_engine as docker_engine
 from tests.postgres_server import running_postgres
@@ -17,6 +19,22 @@ from tests.postgres_server import running_postgres
 # A shell has those that it starts in the background ignore Ctrl-C, and their children too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A version manager's `python3` is a script that starts four programs more, with every application.
+os.environ["PATH"] = f"{sys.base_prefix}/bin{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Import the tests undisturbed: Python 3.11 fails if what a finalizer logs is parsed meanwhile.
+
+    See python/cpython#106905.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,10 +65,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def database(database_url: str, copies: Copies) -> AsyncIterator[Database]:
+async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated, open database of each kind."""
     database = Database(database_url)
-    await copies.migrate(database)
+    await database.migrate()
     await database.open()
     yield database
     await database.close()

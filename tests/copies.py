@@ -7,14 +7,18 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from tortoise.migrations.api import migrate as tortoise_migrate
 
-from helvetia.kernel.database import Database
+from helvetia.kernel.database import Database, connection
 
+# The tests' own is put in its place: see `copies`.
+_migrate = Database.migrate
 _TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 
 
@@ -25,19 +29,25 @@ class Copies:
         self._folder = folder
 
     async def migrate(self, database: Database) -> None:
-        if database.is_sqlite:
-            await self._copy_file(database)
-        elif (url := urlsplit(_url(database))).path:
-            with contextlib.suppress(asyncpg.PostgresError, OSError):
-                await self._copy_database(database, url.path.lstrip("/"))
-        await database.migrate()
+        if connection.migrate is not tortoise_migrate:
+            # A test is about migrations.
+            is_made = False
+        elif database.is_sqlite:
+            is_made = await self._copy_file(database)
+        else:
+            is_made = False
+            if (url := urlsplit(_url(database))).path:
+                with contextlib.suppress(asyncpg.PostgresError, OSError):
+                    is_made = await self._copy_database(database, url.path.lstrip("/"))
+        if not is_made:
+            await _migrate(database)
 
-    async def _copy_file(self, database: Database) -> None:
+    async def _copy_file(self, database: Database) -> bool:
         if database._file.exists():
-            return
+            return False
         template = self._folder / f"{_key(database)}.db"
         if not template.exists():
-            await Database(f"sqlite://{template}", database._apps[1:]).migrate()
+            await _migrate(Database(f"sqlite://{template}", database._apps[1:]))
             assert not template.with_name(f"{template.name}-wal").exists()
         database._file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=database._file.parent) as folder:
@@ -45,29 +55,32 @@ class Copies:
             # Somebody else may be about to make it as well.
             with contextlib.suppress(FileExistsError):
                 os.link(copy, database._file)
+                return True
+        return False
 
-    async def _copy_database(self, database: Database, name: str) -> None:
+    async def _copy_database(self, database: Database, name: str) -> bool:
         url = _url(database)
         server = url.removesuffix(name)
-        connection = await asyncpg.connect(url)
+        client = await asyncpg.connect(url)
         try:
-            if await connection.fetchval(_TABLES):
-                return
+            if await client.fetchval(_TABLES):
+                return False
         finally:
-            await connection.close()
+            await client.close()
         template = f"template_{_key(database)}"
-        connection = await asyncpg.connect(f"{server}postgres")
+        client = await asyncpg.connect(f"{server}postgres")
         try:
-            known = await connection.fetchval(
+            known = await client.fetchval(
                 "SELECT count(*) FROM pg_database WHERE datname = $1", template
             )
             if not known:
-                await connection.execute(f'CREATE DATABASE "{template}"')
-                await Database(f"{server}{template}", database._apps[1:]).migrate()
-            await connection.execute(f'DROP DATABASE "{name}"')
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+                await client.execute(f'CREATE DATABASE "{template}"')
+                await _migrate(Database(f"{server}{template}", database._apps[1:]))
+            await client.execute(f'DROP DATABASE "{name}"')
+            await client.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            return True
         finally:
-            await connection.close()
+            await client.close()
 
 
 def _url(database: Database) -> str:
@@ -79,7 +92,14 @@ def _key(database: Database) -> str:
     return hashlib.sha256(apps.encode()).hexdigest()[:12]
 
 
-@pytest.fixture(scope="session")
-def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
-    """What makes new databases, of one kind each once by the real migrations."""
-    return Copies(tmp_path_factory.mktemp("copies"))
+@pytest.fixture(scope="session", autouse=True)
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have new databases, of one kind each, made once by the real migrations, then copied."""
+    made = Copies(tmp_path_factory.mktemp("copies"))
+
+    async def migrate(self: Database) -> None:
+        await made.migrate(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "migrate", migrate)
+        yield

@@ -161,7 +161,10 @@ class DockerEngine:
 
     def answers(self) -> bool:
         """Say whether the engine takes requests."""
-        return self._cli("version", check=False).returncode == 0
+        try:
+            return self._cli("version", check=False, seconds=20).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def stop(self) -> None:
         """End dockerd as an operator does, and with it all containers, until the next `start`."""
@@ -234,13 +237,18 @@ class DockerEngine:
         return self._cli(*words, stdin=stdin).stdout.decode().strip()
 
     def _cli(
-        self, *words: str, stdin: bytes | None = None, check: bool = True
+        self,
+        *words: str,
+        stdin: bytes | None = None,
+        check: bool = True,
+        seconds: float | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(
             ["docker", "--host", self.url, *words],
             env={**_environment(self.folder), "PATH": f"{os.environ['PATH']}:{_TOOLS}"},
             input=stdin if stdin is not None else b"",
             capture_output=True,
+            timeout=seconds,
         )
         if check and done.returncode:
             pytest.fail(f"docker {' '.join(words)}: {done.stderr.decode(errors='replace')}")

@@ -1,7 +1,5 @@
 """What the kernel itself answers: errors as problem details (RFC 9457)."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel
 
 

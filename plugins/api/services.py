@@ -17,12 +17,13 @@ from helvetia.kernel.models import OPEN_STATES, Deployment, Desired, Service
 from helvetia.kernel.pipeline import queue
 from helvetia.kernel.platform import Platform
 
+from . import shared
 from .inputs import NewService, ServiceChange
 
 RESERVED_NAMES = frozenset({"api", "helvetia", "www"})
 """Names that people expect to be the platform's own below the base domain."""
 
-_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@]*:[^/]*@", re.IGNORECASE)
+_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*:[^/]*@", re.IGNORECASE)
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -59,6 +60,7 @@ async def create(
             await _record("service.created", service, actor, name=new.name)
             if new.environment:
                 await environment.change(service, platform.vault, set=new.environment, actor=actor)
+            await shared.give(service, platform.vault, actor=actor)
     except IntegrityError:
         raise Conflict(f"the name {new.name} is taken", hint="choose another name") from None
     return service

@@ -275,12 +275,14 @@ class Shim:
         """Sleep until there is output, a signal or something due; take the output."""
         now = time.monotonic()
         due = [self.look_at, *(at for at in (self.start_at, self.stop_at) if at)]
-        if self.tree.watched:
-            due.append(self.watch_at)
+        # What nobody looks at meanwhile must not be due: with its time passed it would never sleep.
         if self.stop_at:
             due.append(now + STOP_SECONDS)
-        if self.settling():
-            due.append(self.began + SETTLED_SECONDS)
+        elif not self.start_at:
+            if self.tree.watched:
+                due.append(self.watch_at)
+            if self.settling():
+                due.append(self.began + SETTLED_SECONDS)
         flooded = self.taken >= FLOOD_BYTES
         if now >= self.window_at:
             self.window_at, self.taken, flooded = now + FLOOD_SECONDS, 0, False

@@ -131,6 +131,7 @@ async def test_a_subfolder_with_a_dockerfile_of_its_own(
     assert artifact.facts["Dockerfile"] == "docker/app.Dockerfile"
 
 
+@pytest.mark.long
 async def test_base_images_of_the_operator(
     make: Make, workshop: Workshop, docker_engine: DockerEngine, tmp_path: Path
 ) -> None:
@@ -373,6 +374,7 @@ asyncio.run(DockerBuilder(kernel).build(context))
 """
 
 
+@pytest.mark.long
 async def test_the_cache_is_kept_small_and_apart(
     make: Make, workshop: Workshop, docker_engine: DockerEngine, installation: str
 ) -> None:

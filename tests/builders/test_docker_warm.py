@@ -107,6 +107,7 @@ async def test_services_share_nothing_and_few_wait(
     assert "from the cache" not in log.text
 
 
+@pytest.mark.long
 async def test_it_ends_when_nobody_needs_it(
     make: Make, workshop: Workshop, docker_engine: DockerEngine, installation: str
 ) -> None:
@@ -149,6 +150,7 @@ async def test_cancelling_a_build_in_it(
     assert not everything(docker_engine, installation)
 
 
+@pytest.mark.long
 async def test_the_collector_takes_ours_and_nothing_else(
     make: Make,
     workshop: Workshop,

@@ -88,6 +88,7 @@ async def test_node_with_a_build_script(workshop: Workshop) -> None:
     assert "blue" not in log.text
 
 
+@pytest.mark.long
 async def test_a_project_that_is_a_package(workshop: Workshop) -> None:
     files = {
         "Procfile": "web: serve-it",

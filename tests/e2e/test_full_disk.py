@@ -48,8 +48,13 @@ def big_file(app: App, megabytes: int) -> None:
     ("folder", "code", "words"),
     [
         ("work", 3, "The disk is full: the files of"),
-        ("process", 4, "no space left on device"),
-        ("artifacts", 3, "there is no space left to keep the artifact"),
+        pytest.param("process", 4, "no space left on device", marks=pytest.mark.long),
+        pytest.param(
+            "artifacts",
+            3,
+            "there is no space left to keep the artifact",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_version_that_does_not_fit(tmp_path: Path, folder: str, code: int, words: str) -> None:
@@ -114,7 +119,7 @@ def test_the_whole_data_folder_is_full(tmp_path: Path) -> None:
         assert platform.get("web.localhost")[1] == b"three"
 
 
-@pytest.mark.parametrize("when", ["build", "probe"])
+@pytest.mark.parametrize("when", [pytest.param("build", marks=pytest.mark.long), "probe"])
 def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str) -> None:
     home = tmp_path / "home"
     app = App(tmp_path / "repository", "web")

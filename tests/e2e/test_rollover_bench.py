@@ -51,6 +51,7 @@ async def test_versions_of_all_kinds_follow_each_other_unnoticed(platform: Insta
     assert (service["status"], len(service["instances"])) == ("ACTIVE", 1)
 
 
+@pytest.mark.long
 async def test_a_rollover_without_a_drain_is_noticed_and_told(platform: Installation) -> None:
     verdict = await without_drain(platform, 2, rate=RATE)
     assert verdict.failed > 0

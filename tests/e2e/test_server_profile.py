@@ -24,6 +24,11 @@ def cluster(tmp_path: Path, database_url: str) -> Iterator[Cluster]:
         cluster.tear_down()
 
 
+@pytest.mark.parametrize(
+    "database_url",
+    [pytest.param("sqlite", marks=pytest.mark.long), "postgres"],
+    indirect=True,
+)
 def test_a_worker_takes_over_from_a_killed_one(cluster: Cluster, repository: Repository) -> None:
     go = cluster.home.parent / "go"
     build = (

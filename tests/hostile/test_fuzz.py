@@ -122,6 +122,7 @@ PARTS = st.text(st.characters(exclude_characters="[]"), max_size=8)
 
 @settings(max_examples=200, deadline=None)
 @given(user=PARTS, password=PARTS)
+@example(user="@", password="0")
 def test_no_address_with_a_password_is_kept(user: str, password: str) -> None:
     """Everybody who sees a service sees its source."""
     source = f"https://{user}:{password}@example.org/x"

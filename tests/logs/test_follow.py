@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
-from helvetia.logs import LogBatch, LogHub, LogRecord, LogStore, LogWriter
+import pytest
+
+from helvetia.logs import LogBatch, LogHub, LogRecord, LogStore, LogWriter, follow
 from helvetia.masking import Redactor
 
 Until = Callable[[Callable[[], Awaitable[bool] | bool]], Awaitable[None]]
@@ -235,3 +237,25 @@ async def test_a_cancelled_follower_leaves_nothing(
     assert hub.followers == 0
     await store.append("a", records(1, 1))
     assert await store.last_seq("a") == 1
+
+
+async def test_a_crowd_gets_larger_batches_less_often(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = LogHub(store, poll_seconds=60)
+    monkeypatch.setattr(follow, "FRAMES_A_SECOND", 20)
+    ending, lines, crowd = Ending(), 100, 10
+    writer = await opened(store, hub)
+    began = time.monotonic()
+    followers = [asyncio.create_task(collect(hub, ending)) for _ in range(crowd)]
+    for number in range(lines):
+        writer.line(f"{number}")
+        await writer.flush()
+    await writer.close()
+    ending.over = True
+    hub.notify("a")
+    got = await asyncio.gather(*followers)
+    most = (time.monotonic() - began) / (crowd / 20) + 3
+    for batches in got:
+        assert [record.seq for one in batches for record in one.records] == [*range(1, lines + 1)]
+        assert len(batches) <= most

@@ -103,6 +103,18 @@ async def test_crash_is_told_then_back_off_then_crash_loop(
     assert await texts(supervised) == ["hello"] * 3
 
 
+async def test_it_sleeps_while_there_is_nothing_to_watch(
+    tmp_path: Path, supervised: Supervised, python: Make
+) -> None:
+    crashing = python("raise SystemExit(3)", memory_mb=256, pauses=(2.0, 2.0))
+    await supervised.start(crashing)
+    await eventually(supervised.state, lambda state: state.status == "restarting")
+    shim = psutil.Process(shim_pid(tmp_path / "run"))
+    before = sum(shim.cpu_times()[:2])
+    await eventually(supervised.state, lambda state: state.restarts)
+    assert sum(shim.cpu_times()[:2]) - before < 0.1, "of two seconds"
+
+
 async def test_signal_is_named(supervised: Supervised, python: Make) -> None:
     await supervised.start(
         python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", restart=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncIterator
 
 from helvetia import HelvetiaError
 
@@ -22,8 +24,6 @@ class TraefikExisting(Form):
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._own = TraefikApi()
-        self._own.url = wanted.settings.api_url
 
     async def ensure(self, api: TraefikApi) -> None:
         """Write our part and make sure that it is read; see `Form`."""
@@ -50,10 +50,8 @@ class TraefikExisting(Form):
 
     async def is_running(self) -> bool:
         """Ask it."""
-        try:
-            return await self._own.ready()
-        finally:
-            await self._own.close()
+        async with self._asking() as own:
+            return await own.ready()
 
     async def errors_since(self, moment: float) -> str:
         """Return nothing: its log is somebody else's."""
@@ -64,29 +62,27 @@ class TraefikExisting(Form):
 
     async def finds_containers(self) -> bool:
         """Tell whether it has a Docker provider; see `Form`."""
-        try:
-            return "Docker" in (await self._own.overview()).get("providers", [])
-        except NoAnswer:
-            return False
-        finally:
-            await self._own.close()
+        async with self._asking() as own:
+            try:
+                return "Docker" in (await own.overview()).get("providers", [])
+            except NoAnswer:
+                return False
 
     async def describe(self) -> str:
         """Say what is missing, or where it is; see `Form`."""
         settings, folder = self._wanted.settings, self._wanted.layout.dynamic
         missing = []
-        try:
-            if "File" not in (await self._own.overview()).get("providers", []):
-                missing.append("it has no file provider")
-            points = [settings.entry_point]
-            points += [settings.https_entry_point] if settings.https else []
-            for name in points:
-                if not await self._own.has_entry_point(name):
-                    missing.append(f"it has no entry point `{name}`")
-        except NoAnswer as error:
-            missing.append(str(error))
-        finally:
-            await self._own.close()
+        async with self._asking() as own:
+            try:
+                if "File" not in (await own.overview()).get("providers", []):
+                    missing.append("it has no file provider")
+                points = [settings.entry_point]
+                points += [settings.https_entry_point] if settings.https else []
+                for name in points:
+                    if not await own.has_entry_point(name):
+                        missing.append(f"it has no entry point `{name}`")
+            except NoAnswer as error:
+                missing.append(str(error))
         if not await asyncio.to_thread(os.access, folder, os.W_OK | os.X_OK):
             missing.append(f"{folder} is no folder that the platform may write to")
         if missing:
@@ -95,3 +91,13 @@ class TraefikExisting(Form):
                 hint="See HELVETIA_TRAEFIK_API_URL, _FOLDER, _ENTRY_POINT and _HTTPS_ENTRY_POINT.",
             )
         return f"the Traefik at {settings.api_url}, led by {folder}"
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[TraefikApi]:
+        """Lend connections of their own: others may be asking at the same time."""
+        api = TraefikApi()
+        api.url = self._wanted.settings.api_url
+        try:
+            yield api
+        finally:
+            await api.close()
