@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from .acts import Question, question
+from .once import show_once, shown_once
 from .said import redirect
 from .visit import REFUSALS, Refusal, Visit
 
@@ -17,12 +18,12 @@ _NAV = "account"
 
 
 async def show(visit: Visit) -> web.Response:
-    """Show tokens and sessions."""
-    return await _show(visit)
+    """Show tokens and sessions, and a token that was just made."""
+    return await _show(visit, made=shown_once(visit).get("token", ""))
 
 
 async def create_token(visit: Visit) -> web.StreamResponse:
-    """Make a token, and show it this once."""
+    """Make a token, which the page then shows once."""
     form = await visit.form()
     days = form.get("expires_in_days", "").strip()
     body: dict[str, Any] = {"name": form.get("name", "").strip()}
@@ -32,7 +33,7 @@ async def create_token(visit: Visit) -> web.StreamResponse:
         made = await visit.ask("POST", _TOKENS, body=body)
     except REFUSALS as error:
         return await _show(visit, refusal=visit.refusal(error), typed=dict(form))
-    return await _show(visit, made=made)
+    raise show_once(visit, "/account", token=made.token)
 
 
 async def ask_revoke(visit: Visit) -> web.Response:
@@ -101,7 +102,7 @@ async def disconnect(visit: Visit) -> web.StreamResponse:
 async def _show(
     visit: Visit,
     *,
-    made: Any = None,
+    made: str = "",
     refusal: Refusal | None = None,
     typed: dict[str, str] | None = None,
 ) -> web.Response:

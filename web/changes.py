@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from helvetia.kernel.models import Role, Service
 from . import settings
 from .acts import Question, question
 from .fields import read_lines
+from .once import show_once, shown_once
 from .said import redirect
 from .service_page import frame, load
 from .services import show_environment
@@ -63,8 +65,10 @@ async def unset(visit: Visit) -> web.StreamResponse:
 
 
 async def domains(visit: Visit) -> web.Response:
-    """Show the hostnames."""
-    return await show_domains(visit, await load(visit))
+    """Show the hostnames, and what there is to say of one that was just tried."""
+    told = shown_once(visit)
+    refusal = Refusal(**told["refusal"]) if told else None
+    return await _show_domains(visit, await load(visit), refusal, told.get("typed"))
 
 
 async def add_domain(visit: Visit) -> web.StreamResponse:
@@ -75,7 +79,7 @@ async def add_domain(visit: Visit) -> web.StreamResponse:
     try:
         await visit.ask("POST", _DOMAINS, service=service, body=body)
     except REFUSALS as error:
-        return await show_domains(visit, service, visit.refusal(error), dict(form))
+        return await _show_domains(visit, service, visit.refusal(error), dict(form))
     raise redirect(f"/services/{service.name}/domains", "domain-added")
 
 
@@ -86,10 +90,10 @@ async def verify_domain(visit: Visit) -> web.StreamResponse:
     try:
         found = await visit.ask("POST", path, service=service, hostname=name)
     except REFUSALS as error:
-        return await show_domains(visit, service, visit.refusal(error))
+        return await _show_domains(visit, service, visit.refusal(error))
     if found.state == "pending":
         refusal = Refusal(f"{name} is not verified yet: {found.reason}", status=200)
-        return await show_domains(visit, service, refusal)
+        raise show_once(visit, f"/services/{service.name}/domains", refusal=asdict(refusal))
     raise redirect(f"/services/{service.name}/domains", "domain-verified")
 
 
@@ -145,7 +149,7 @@ async def danger(visit: Visit) -> web.Response:
     return await frame(visit, service, "service_danger.html", "danger", deeds=deeds)
 
 
-async def show_domains(
+async def _show_domains(
     visit: Visit,
     service: Service,
     refusal: Refusal | None = None,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from helvetia.kernel.models import Role, Service
 
 from .acts import Question, question
+from .once import show_once, shown_once
 from .said import redirect
 from .service_page import frame, load
 from .visit import REFUSALS, Refusal, Visit
@@ -18,8 +17,17 @@ _DELIVERIES = "/api/v1/services/{service}/deliveries"
 
 
 async def index(visit: Visit) -> web.Response:
-    """Show the webhook and the deliveries."""
-    return await _index(visit, await load(visit))
+    """Show the webhook and the deliveries, and secrets that were just made."""
+    service = await load(visit)
+    secrets = shown_once(visit)
+    query = {"limit": 50, "cursor": visit.request.query.get("cursor")}
+    found = await visit.ask("GET", _DELIVERIES, service=service, query=query)
+    return await frame(
+        visit, service, "service_deliveries.html", "deliveries",
+        is_live=not secrets,
+        hook=await visit.ask_if_there("GET", _HOOK, service=service),
+        secrets=secrets, deliveries=found.items, next=found.next,
+    )  # fmt: skip
 
 
 async def show(visit: Visit) -> web.Response:
@@ -39,12 +47,13 @@ async def replay(visit: Visit) -> web.StreamResponse:
 
 
 async def make(visit: Visit) -> web.StreamResponse:
-    """Make the webhook, or new secrets for it, and show them this once."""
+    """Make the webhook, or new secrets for it, which the page then shows once."""
     service = await load(visit, Role.ADMIN)
     hook = await visit.ask_if_there("GET", _HOOK, service=service)
     paths = hook.paths if hook else []
     made = await visit.ask("POST", _HOOK, service=service, body={"paths": paths})
-    return await _index(visit, service, secrets=made)
+    path = f"/services/{service.name}/deliveries"
+    raise show_once(visit, path, secret=made.secret, deploy_url=made.deploy_url)
 
 
 async def ask_renew(visit: Visit) -> web.Response:
@@ -73,17 +82,6 @@ async def remove(visit: Visit) -> web.StreamResponse:
     service = await load(visit, Role.ADMIN)
     await visit.ask("DELETE", _HOOK, service=service)
     raise redirect(f"/services/{service.name}/deliveries", "webhook-removed")
-
-
-async def _index(visit: Visit, service: Service, secrets: Any = None) -> web.Response:
-    query = {"limit": 50, "cursor": visit.request.query.get("cursor")}
-    found = await visit.ask("GET", _DELIVERIES, service=service, query=query)
-    hook = secrets or await visit.ask_if_there("GET", _HOOK, service=service)
-    return await frame(
-        visit, service, "service_deliveries.html", "deliveries",
-        is_live=secrets is None,
-        hook=hook, secrets=secrets, deliveries=found.items, next=found.next,
-    )  # fmt: skip
 
 
 async def _show(visit: Visit, service: Service, refusal: Refusal | None = None) -> web.Response:

@@ -10,10 +10,11 @@ from typing import Protocol
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Among them those that turn the direction of writing: strangers write commit messages.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_INSTANCE = re.compile(r"(r\d+)\.([0-9a-f]{4})")
 # Statuses of deployments and services are written large, of instances and plugins small.
 _TONES = {
-    "good": "ACTIVE LIVE SUCCEEDED active live running verified deployed alive ok",
-    "busy": "DEPLOYING RUNNING starting draining restarting QUEUED",
+    "good": "ACTIVE LIVE SUCCEEDED active live running verified deployed alive ok sent",
+    "busy": "DEPLOYING RUNNING starting draining restarting QUEUED waiting",
     "warn": "ROLLED_BACK pending silent",
     "bad": "FAILED quarantined crash-loop exited gone refused failed",
     "waiting": "PENDING",
@@ -25,6 +26,7 @@ _SHAPE_OF = {
     "STOPPED": "pause",
     "QUEUED": "clock",
     "pending": "clock",
+    "waiting": "clock",
     "CANCELLED": "slash",
     "SUPERSEDED": "skip",
     "SKIPPED": "skip",
@@ -167,6 +169,17 @@ def stream(name: str) -> str:
     return name if name in ("platform", "stderr") else "stdout"
 
 
+def heading(stage: str) -> str:
+    """Return what stands above the lines of a stage or, in a runtime log, of a release."""
+    return _INSTANCE.sub(r"\1", stage)
+
+
+def instance(stage: str) -> str:
+    """Return which instance wrote a line of a runtime log; "" if that is not known."""
+    found = _INSTANCE.fullmatch(stage)
+    return found[2] if found else ""
+
+
 def time_of_day(time: float) -> str:
     """Return the time of a log line, in UTC."""
     return f"{datetime.fromtimestamp(time, UTC):%H:%M:%S}"
@@ -196,7 +209,7 @@ def until(time: datetime, now: datetime | None = None) -> str:
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
-        ago, bare, browser, clock, count, digest, first_line, hook, origin, person, plain, seconds,
-        shape, short, size, stream, time_of_day, tone, took, until, word,
+        ago, bare, browser, clock, count, digest, first_line, heading, hook, instance, origin,
+        person, plain, seconds, shape, short, size, stream, time_of_day, tone, took, until, word,
     )
 }  # fmt: skip

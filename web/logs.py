@@ -9,6 +9,7 @@ from aiohttp import web
 
 from helvetia.plugins.api import schemas
 
+from .filters import instance
 from .service_page import frame, load
 from .visit import Visit
 
@@ -25,6 +26,7 @@ class Log:
         follow: address of the API to follow it.
         whole: address of the whole log as text.
         skipped: how many earlier lines are not shown.
+        is_of_many: whether several instances wrote it.
     """
 
     records: list[schemas.LogRecord]
@@ -33,6 +35,7 @@ class Log:
     whole: str
     skipped: int
     ended: bool
+    is_of_many: bool
 
 
 async def shown_log(visit: Visit, path: str, **parts: Any) -> Log:
@@ -47,6 +50,7 @@ async def shown_log(visit: Visit, path: str, **parts: Any) -> Log:
         whole=f"{read.removeprefix('/api/v1').removesuffix('s')}.txt",
         skipped=found.records[0].seq - 1 if found.records else 0,
         ended=found.ended,
+        is_of_many=len({instance(one.stage) for one in found.records} - {""}) > 1,
     )
 
 

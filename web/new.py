@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
@@ -15,8 +16,8 @@ from helvetia.kernel.http.access import load_service
 from helvetia.kernel.models import Role
 from helvetia.plugins.api.inputs import Limits
 
-from . import changes
 from .fields import Field, fields_of, read, read_lines
+from .once import show_once
 from .said import redirect
 from .service_page import NAV
 from .settings import types_of
@@ -81,7 +82,9 @@ async def _create(visit: Visit, form: Mapping[str, str]) -> web.StreamResponse:
             added = await visit.ask("POST", path, service=service, body=wanted)
         except REFUSALS as error:
             # The service is there and on its way: only the hostname is to be tried again.
-            return await changes.show_domains(visit, service, visit.refusal(error), wanted)
+            refusal = replace(visit.refusal(error), status=200)
+            path = f"/services/{service.name}/domains"
+            raise show_once(visit, path, refusal=asdict(refusal), typed=wanted) from None
         if added.state == "pending":
             raise redirect(f"/services/{service.name}/domains", "domain-added")
     raise redirect(f"/deployments/{deployment.id}")

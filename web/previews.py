@@ -23,19 +23,33 @@ async def index(visit: Visit) -> web.Response:
 
 
 async def set_policy(visit: Visit) -> web.StreamResponse:
-    """Say which pull requests get previews, or that none does."""
+    """Say which pull requests get previews."""
     service = await load(visit, Role.ADMIN)
     form = await visit.form()
     try:
-        if form.get("off"):
-            await visit.ask("DELETE", _POLICY, service=service)
-        else:
-            names = ("forks", "limit", "hours")
-            body = {name: form[name].strip() for name in names if form.get(name, "").strip()}
-            await visit.ask("POST", _POLICY, service=service, body=body)
+        names = ("forks", "limit", "hours")
+        body = {name: form[name].strip() for name in names if form.get(name, "").strip()}
+        await visit.ask("POST", _POLICY, service=service, body=body)
     except REFUSALS as error:
         return await _index(visit, service, visit.refusal(error), form)
     raise redirect(f"/services/{service.name}/previews", "previews")
+
+
+async def ask_off(visit: Visit) -> web.Response:
+    """Ask whether to have no previews any more."""
+    service = await load(visit, Role.ADMIN)
+    path = f"/services/{service.name}/previews"
+    lines = ("All previews there are of it are removed, and no pull request gets one any more.",)
+    asked = Question(title=f"Switch the previews of {service.name} off?", lines=lines,
+                     label="Switch them off", action=f"{path}/off", back=path)  # fmt: skip
+    return question(visit, asked)
+
+
+async def switch_off(visit: Visit) -> web.StreamResponse:
+    """Have no previews any more."""
+    service = await load(visit, Role.ADMIN)
+    await visit.ask("DELETE", _POLICY, service=service)
+    raise redirect(f"/services/{service.name}/previews", "previews-off")
 
 
 async def ask_remove(visit: Visit) -> web.Response:

@@ -16,11 +16,13 @@ from . import (
     logs,
     metrics,
     new,
+    notifications,
     picking,
     plain_logs,
     previews,
     rolling_back,
     services,
+    shell,
     static_files,
     team,
     timeline,
@@ -28,6 +30,7 @@ from . import (
 from .visit import View, page
 
 _SERVICE, _DEPLOYMENT = "/services/{service}", "/deployments/{deployment}"
+_NOTIFICATIONS = "/team/{team}/notifications"
 _SHOWN: dict[str, View] = {
     "/": services.index,
     "/new": new.begin,
@@ -38,6 +41,7 @@ _SHOWN: dict[str, View] = {
     f"{_SERVICE}/logs": logs.of_service,
     f"{_SERVICE}/log.txt": plain_logs.of_service,
     f"{_SERVICE}/metrics": metrics.show,
+    f"{_SERVICE}/shell": shell.show,
     f"{_SERVICE}/environment": services.environment,
     f"{_SERVICE}/environment/unset": changes.ask_unset,
     f"{_SERVICE}/domains": changes.domains,
@@ -49,6 +53,7 @@ _SHOWN: dict[str, View] = {
     f"{_SERVICE}/webhook/renew": deliveries.ask_renew,
     f"{_SERVICE}/webhook/remove": deliveries.ask_remove,
     f"{_SERVICE}/previews": previews.index,
+    f"{_SERVICE}/previews/off": previews.ask_off,
     f"{_SERVICE}/previews/{{number}}/remove": previews.ask_remove,
     f"{_SERVICE}/settings": changes.show_settings,
     f"{_SERVICE}/danger": changes.danger,
@@ -66,6 +71,9 @@ _SHOWN: dict[str, View] = {
     "/team": team.begin,
     "/team/{team}": team.show,
     "/team/{team}/members/{user}/remove": team.ask_remove,
+    _NOTIFICATIONS: notifications.index,
+    f"{_NOTIFICATIONS}/{{channel}}": notifications.show,
+    f"{_NOTIFICATIONS}/{{channel}}/remove": notifications.ask_remove,
     "/admin/plugins": admin.plugins,
     "/admin/plugins/checks": admin.checks,
     "/admin/plugins/{plugin}/disable": admin.ask_disable,
@@ -87,6 +95,7 @@ _DONE: dict[str, View] = {
     f"{_SERVICE}/domains/{{hostname}}/verify": changes.verify_domain,
     f"{_SERVICE}/domains/{{hostname}}/remove": changes.remove_domain,
     f"{_SERVICE}/previews": previews.set_policy,
+    f"{_SERVICE}/previews/off": previews.switch_off,
     f"{_SERVICE}/previews/{{number}}/remove": previews.remove,
     f"{_SERVICE}/settings": changes.change_settings,
     f"{_SERVICE}/webhook": deliveries.make,
@@ -103,6 +112,10 @@ _DONE: dict[str, View] = {
     "/team/{team}/invitations/{invitation}/withdraw": team.withdraw,
     "/team/{team}/members/{user}": team.change,
     "/team/{team}/members/{user}/remove": team.remove,
+    _NOTIFICATIONS: notifications.create,
+    f"{_NOTIFICATIONS}/{{channel}}": notifications.change,
+    f"{_NOTIFICATIONS}/{{channel}}/test": notifications.test,
+    f"{_NOTIFICATIONS}/{{channel}}/remove": notifications.remove,
     "/admin/plugins/{plugin}/disable": admin.disable,
     "/admin/plugins/{plugin}/enable": admin.enable,
 }

@@ -19,7 +19,11 @@ _SAID = {
     "disconnected": "It is disconnected.",
     "preview-removed": "The preview is being removed.",
     "previews": "Saved. It counts from the next pull request on.",
+    "previews-off": "The previews are switched off, and are being removed.",
     "plugin": "Noted. It counts from the next start of the platform on.",
+    "channel": "Saved. It counts from the next trouble on.",
+    "channel-removed": "The channel was removed.",
+    "tested": "A test is on its way. What becomes of it stands below.",
     "member": "The team was changed.",
 }
 

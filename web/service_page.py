@@ -22,12 +22,13 @@ from .visit import Refusal, Visit
 NAV = "services"
 BUSY, CALM = 1500, 5000
 """How often a page is looked at again, in milliseconds."""
-# Name, title, and the endpoint without which there is no such tab.
+# Name, title, and the endpoint without which, or without the right to which, there is no such tab.
 _TABS = (
     ("", "Timeline", ""),
     ("deployments", "Deployments", ""),
     ("logs", "Logs", ""),
     ("metrics", "Metrics", "/api/v1/services/{service}/metrics"),
+    ("shell", "Shell", "/api/v1/services/{service}/shell"),
     ("environment", "Environment", ""),
     ("domains", "Domains", ""),
     ("releases", "Releases", ""),
@@ -65,7 +66,11 @@ async def frame(
         values: what the template shows.
     """
     shown = await summaries.summary(visit.platform, service.id)
-    tabs = [(name, title) for name, title, needs in _TABS if not needs or visit.has("GET", needs)]
+    tabs = [
+        (name, title)
+        for name, title, needs in _TABS
+        if not needs or visit.may("GET", needs, service.team_id)
+    ]
     may = {
         "may_change": visit.caller.may(Role.MEMBER, service.team_id),
         "may_administer": visit.caller.may(Role.ADMIN, service.team_id),

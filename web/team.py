@@ -11,13 +11,15 @@ from helvetia.kernel.errors import NotFound
 from helvetia.kernel.models import Role
 
 from .acts import Question, question
+from .once import show_once, shown_once
 from .said import redirect
 from .visit import REFUSALS, Refusal, Visit
 
 _TEAMS = "/api/v1/teams"
 _MEMBERS = f"{_TEAMS}/{{team}}/members"
 _INVITATIONS = f"{_TEAMS}/{{team}}/invitations"
-_NAV = "team"
+NAV = "team"
+_TABS = (("", "People"), ("notifications", "Notifications"))
 ROLES = (
     ("viewer", "viewer: looks"),
     ("member", "member: deploys"),
@@ -32,8 +34,8 @@ async def begin(visit: Visit) -> web.Response:
 
 
 async def show(visit: Visit) -> web.Response:
-    """Show a team."""
-    return await _show(visit, visit.part("team"))
+    """Show a team, and an invitation that was just made."""
+    return await _show(visit, visit.part("team"), made=shown_once(visit).get("invitation", ""))
 
 
 async def create(visit: Visit) -> web.StreamResponse:
@@ -47,14 +49,14 @@ async def create(visit: Visit) -> web.StreamResponse:
 
 
 async def invite(visit: Visit) -> web.StreamResponse:
-    """Make a link for somebody, and show it this once."""
+    """Make a link for somebody, which the page then shows once."""
     name = visit.part("team")
     body = {"role": (await visit.form()).get("role", "member")}
     try:
         made = await visit.ask("POST", _INVITATIONS, team=name, body=body)
     except REFUSALS as error:
         return await _show(visit, name, refusal=visit.refusal(error))
-    return await _show(visit, name, made=made)
+    raise show_once(visit, f"/team/{name}", invitation=made.url)
 
 
 async def change(visit: Visit) -> web.StreamResponse:
@@ -79,7 +81,7 @@ async def ask_remove(visit: Visit) -> web.Response:
     asked = Question(title=f"Remove {member.name} from {name}?", lines=lines, label="Remove",
                      action=f"/team/{name}/members/{user}/remove",
                      back=f"/team/{name}")  # fmt: skip
-    return question(visit, asked, nav=_NAV)
+    return question(visit, asked, nav=NAV)
 
 
 async def remove(visit: Visit) -> web.StreamResponse:
@@ -99,39 +101,71 @@ async def withdraw(visit: Visit) -> web.StreamResponse:
     raise redirect(f"/team/{name}", "member")
 
 
-async def _show(
-    visit: Visit,
-    name: str,
-    *,
-    made: Any = None,
-    refusal: Refusal | None = None,
-    typed: Mapping[str, str] | None = None,
-) -> web.Response:
+async def find(visit: Visit, name: str) -> tuple[list[Any], Any]:
+    """Return the visitor's teams, and the named one; "" is the first, None if there is none.
+
+    Raises:
+        NotFound: there is no team of this name.
+    """
     teams = (await visit.ask("GET", _TEAMS, query={"limit": 100})).items
     team = next((one for one in teams if one.name == name or not name), None)
     if name and team is None:
         raise NotFound(f"there is no team {name}")
-    members: list[Any] = []
-    invitations: list[Any] = []
-    may_administer = team is not None and visit.caller.may(Role.ADMIN, team.id)
-    if team is not None:
-        query = {"limit": 100}
-        members = (await visit.ask("GET", _MEMBERS, team=team.name, query=query)).items
-        if may_administer:
-            found = await visit.ask("GET", _INVITATIONS, team=team.name, query=query)
-            invitations = found.items
+    return teams, team
+
+
+def frame(
+    visit: Visit,
+    teams: list[Any],
+    team: Any,
+    template: str,
+    tab: str,
+    *,
+    refusal: Refusal | None = None,
+    typed: Mapping[str, str] | None = None,
+    **values: Any,
+) -> web.Response:
+    """Answer with a page of a team: its head and tabs, and what was refused."""
+    has_tabs = team is not None and visit.has("GET", f"{_TEAMS}/{{team}}/notifications")
     return visit.show(
-        "team.html",
-        nav=_NAV,
+        template,
+        nav=NAV,
         status=refusal.status if refusal else 200,
         refusal=refusal,
         errors=refusal.fields if refusal else {},
         typed=typed or {},
         teams=teams,
         team=team,
-        members=members,
-        invitations=invitations,
-        may_administer=may_administer,
-        roles=ROLES,
-        made=made,
+        tabs=_TABS if has_tabs else (),
+        tab=tab,
+        may_administer=_may_administer(visit, team),
+        **values,
     )
+
+
+def _may_administer(visit: Visit, team: Any) -> bool:
+    return team is not None and visit.caller.may(Role.ADMIN, team.id)
+
+
+async def _show(
+    visit: Visit,
+    name: str,
+    *,
+    made: str = "",
+    refusal: Refusal | None = None,
+    typed: Mapping[str, str] | None = None,
+) -> web.Response:
+    teams, team = await find(visit, name)
+    members: list[Any] = []
+    invitations: list[Any] = []
+    if team is not None:
+        query = {"limit": 100}
+        members = (await visit.ask("GET", _MEMBERS, team=team.name, query=query)).items
+        if _may_administer(visit, team):
+            found = await visit.ask("GET", _INVITATIONS, team=team.name, query=query)
+            invitations = found.items
+    return frame(
+        visit, teams, team, "team.html", "",
+        refusal=refusal, typed=typed, members=members, invitations=invitations, roles=ROLES,
+        made=made,
+    )  # fmt: skip

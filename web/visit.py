@@ -72,6 +72,12 @@ class Visit:
         """Tell whether a plugin offers an endpoint."""
         return asking.find(self.request, method, path) is not None
 
+    def may(self, method: str, path: str, team_id: str) -> bool:
+        """Tell whether a plugin offers an endpoint, and the visitor's role in a team suffices."""
+        endpoint = asking.find(self.request, method, path)
+        role = endpoint.policy.role if endpoint else None
+        return endpoint is not None and (role is None or self.caller.may(role, team_id))
+
     async def form(self) -> Mapping[str, str]:
         """Return what was sent with a form."""
         return await read_form(self.request)

@@ -9,15 +9,19 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from aiohttp import web
 
+from helvetia.kernel.accounts import ensure_operator_team
 from helvetia.kernel.http.app import make_app, make_runner
-from helvetia.kernel.models import Service
+from helvetia.kernel.models import Service, utcnow
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.settings import Settings
 from helvetia.logs.records import LogRecord
+from helvetia.plugins.notifications.models import Channel, Message
+from helvetia.plugins.previews.models import Preview, PreviewPolicy, PreviewState
 from tests.web.world import Keys, add_log, add_service, furnish, sign_in
 
 HOSTILE = (
@@ -56,6 +60,8 @@ def served(home: Path) -> Iterator[Served]:
         person = await sign_in("anna")
         ids = await furnish(platform)
         await _add_logs(platform)
+        await _add_channels()
+        await _add_previews()
 
         def write(name: str, lines: Sequence[str]) -> None:
             wanted.put((name, lines))
@@ -98,14 +104,14 @@ def served(home: Path) -> Iterator[Served]:
         thread.join(30)
 
 
-async def _write(platform: Platform, name: str, lines: Sequence[str]) -> None:
+async def _write(platform: Platform, name: str, lines: Sequence[str], *, stage: str = "r1") -> None:
     service = await Service.get(name=name)
-    await add_log(platform, f"service:{service.id}", [("r1", "stdout", line) for line in lines])
+    await add_log(platform, f"service:{service.id}", [(stage, "stdout", line) for line in lines])
 
 
 async def _add_logs(platform: Platform) -> None:
     """Add logs as they are seldom, but are."""
-    for name in ("talker", "hostile"):
+    for name in ("talker", "hostile", "twins"):
         await add_service(name)
     talker = await Service.get(name="talker")
     for begin in range(0, 100_000, 5000):
@@ -117,3 +123,35 @@ async def _add_logs(platform: Platform) -> None:
     lines = [("info", "started"), ("error", "it broke"), ("warn", "hm"), ("error", "still broken")]
     await _write(platform, "blog", [json.dumps({"level": a, "msg": b}) for a, b in lines])
     await _write(platform, "hostile", HOSTILE)
+    for number in range(6):
+        stage = ("r1.aaaa", "r2.bbbb", "r2.cccc")[number % 3]
+        await _write(platform, "twins", [f"line {number}"], stage=stage)
+
+
+async def _add_channels() -> None:
+    """Add a channel of a team, with messages that went well and badly."""
+    team = await ensure_operator_team()
+    for name, kind in (("operations", "slack"), ("on call", "webhook")):
+        channel = await Channel.create(
+            id=name.replace(" ", ""), team_id=team.id, name=name, kind=kind, topics=["deployment"],
+            target="sealed",
+        )  # fmt: skip
+        for status, problem in (("sent", ""), ("failed", "the other side answers 404")):
+            await Message.create(
+                channel_id=channel.id, title="Deployment 4 of shop failed", content={},
+                status=status, problem=problem, attempts=1, due_at=utcnow(),
+            )  # fmt: skip
+
+
+async def _add_previews() -> None:
+    """Give a service previews, and some of them."""
+    shop = await Service.get(name="shop")
+    await PreviewPolicy.create(service_id=shop.id)
+    for number, title in ((41, "Take TWINT"), (42, "A title that is as long as titles get " * 4)):
+        made = await add_service(f"pr-{number}-shop")
+        await Preview.create(
+            parent_id=shop.id, number=number, service_id=made.id, name=made.name,
+            state=PreviewState.OPEN, sha="41d07be3a4", title=title, author="ben", branch="twint",
+            url=f"https://github.com/acme/shop/pull/{number}",
+            expires_at=utcnow() + timedelta(days=5),
+        )  # fmt: skip

@@ -81,6 +81,25 @@ def test_stages_colours_and_times(furnished: Served, visit: Visit) -> None:
     expect(page.locator(".log .at").first).to_be_hidden()
 
 
+def test_lines_of_one_instance(furnished: Served, visit: Visit) -> None:
+    page = visit()
+    page.goto("/services/twins/logs")
+    lines = page.locator(".log .line[data-seq]")
+    expect(lines).to_have_count(6)
+    expect(lines.first.locator(".who")).to_have_text("aaaa")
+    assert page.get_by_label("Part of the log").locator("option").all_inner_texts() == [
+        "All releases", "r1", "r2",
+    ]  # fmt: skip
+    page.get_by_label("Instance").select_option("bbbb of r2")
+    assert lines.locator(".text").all_inner_texts() == ["line 1", "line 4"]
+    page.goto("/services/blog/logs")
+    expect(lines).to_have_count(4)
+    expect(page.get_by_label("Instance")).to_be_hidden()
+    page.goto("/services/twins/logs#instance-cccc")
+    expect(lines).to_have_count(2)
+    expect(page.get_by_label("Instance")).to_have_value("cccc")
+
+
 def test_levels_of_json_and_what_is_copied(furnished: Served, visit: Visit) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.goto("/services/blog/logs")

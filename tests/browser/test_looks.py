@@ -27,8 +27,8 @@ Visit = Callable[..., Page]
 def paths(furnished: Served) -> dict[str, str]:
     """Return the address of every page by its name."""
     service, ids = "/services/shop", furnished.ids
-    tabs = ("deployments", "logs", "environment", "domains", "releases", "deliveries", "settings",
-            "danger", "instances")  # fmt: skip
+    tabs = ("deployments", "logs", "shell", "environment", "domains", "releases", "previews",
+            "deliveries", "settings", "danger", "instances")  # fmt: skip
     asked = ("stop", "delete", "rollback?release=2", "environment/unset?name=STRIPE_KEY")
     return {
         "services": "/",
@@ -42,7 +42,12 @@ def paths(furnished: Served) -> dict[str, str]:
         **{f"deployment-{name}": f"/deployments/{id}" for name, id in ids.items()},
         "metrics": f"{service}/metrics",
         "account": "/account",
+        "logs-of-many": "/services/twins/logs",
+        "previews-empty": "/services/blog/previews",
+        "shell-empty": "/services/a-new-service-whose-name-is-rather-long/shell",
         "team": "/team",
+        "notifications": "/team/default/notifications",
+        "channel": "/team/default/notifications/oncall",
         "audit": "/admin/audit",
         "plugins": "/admin/plugins",
         "workers": "/admin/workers",
@@ -65,7 +70,7 @@ def test_nothing_is_inaccessible(furnished: Served, visit: Visit, scheme: str) -
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
                 found.append(f"{name}: {wide} px too wide for {size['width']} px")
-        found += _violations(page, name)
+        found += violations(page, name)
         page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
         if name == "timeline":
             found += _dialog(page)
@@ -112,7 +117,8 @@ def _open(page: Page, path: str) -> None:
         page.locator("[data-log-state]:not(:empty)").wait_for()
 
 
-def _violations(page: Page, name: str) -> list[str]:
+def violations(page: Page, name: str) -> list[str]:
+    """Return what axe finds on a page."""
     response: Any = Axe().run(page, options=_AXE).response
     return [
         f"{name}: {one['id']}: {one['help']}: {node['html'][:160]} {node.get('failureSummary')}"
@@ -125,6 +131,6 @@ def _dialog(page: Page) -> list[str]:
     """Look at a question that is asked in a dialog, and close it."""
     page.get_by_role("link", name="Stop").click()
     page.get_by_role("dialog").wait_for()
-    found = _violations(page, "dialog")
+    found = violations(page, "dialog")
     page.keyboard.press("Escape")
     return found

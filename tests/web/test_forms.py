@@ -100,14 +100,46 @@ async def test_a_service_is_deleted_by_its_name_only(browser: Client, anna: Pers
 
 async def test_a_token_is_shown_once_and_revoked(browser: Client, anna: Person) -> None:
     made = await post(browser, anna, "/account/tokens", name="ci", scope="read")
-    text = await made.text()
+    assert (made.status, made.headers["Location"]) == (303, "/account")
     token = await Token.get(name="ci")
-    assert "hv_" in text.replace("hv_…", "")
-    assert "hv_" not in (await (await browser.get("/account")).text()).replace("hv_…", "")
+    texts = [await (await browser.get(path)).text() for path in ("/team", "/account", "/account")]
+    assert ["hv_" in text.replace("hv_…", "") for text in texts] == [False, True, False]
+    assert (await post(browser, anna, "/account/tokens", name="")).status == 422
     assert token.scope.value == "read"
     assert (await post(browser, anna, f"/account/tokens/{token.id}/revoke")).status == 303
     await token.refresh_from_db()
     assert token.revoked_at is not None
+
+
+async def test_the_secrets_of_a_webhook_are_shown_once_and_to_whom_they_are_for(
+    site: Site, browser: Client, anna: Person
+) -> None:
+    await add_service("web")
+    path = "/services/web/deliveries"
+    made = await post(browser, anna, "/services/web/webhook")
+    assert (made.status, made.headers["Location"]) == (303, path)
+    kept = made.cookies["helvetia_once"].value
+    ben = await sign_in("ben")
+    team = await ensure_operator_team()
+    await Membership.create(user_id=ben.user.id, team_id=team.id, role=Role.ADMIN)
+    other = await site.client(ben)
+    for cookie in (kept, "nonsense", ""):
+        answer = await other.get(path, cookies={"helvetia_once": cookie})
+        assert "hvw_" not in await answer.text()
+    texts = [await (await browser.get(path)).text() for _ in range(2)]
+    assert ["hvw_" in text for text in texts] == [True, False]
+    assert "hvw_" not in kept
+
+
+async def test_a_refused_hostname_of_a_new_service_is_told_behind_a_redirect(
+    browser: Client, anna: Person
+) -> None:
+    fields = {"step": "create", "name": "fresh", "source": "https://git.example.com/a/b.git"}
+    made = await post(browser, anna, "/new", **fields, hostname="no host name")
+    assert (made.status, made.headers["Location"]) == (303, "/services/fresh/domains")
+    texts = [await (await browser.get("/services/fresh/domains")).text() for _ in range(2)]
+    assert ['value="no host name"' in text for text in texts] == [True, False]
+    assert 'id="error-hostname"' in texts[0]
 
 
 async def test_a_team_invites_and_changes(browser: Client, anna: Person) -> None:
@@ -116,7 +148,9 @@ async def test_a_team_invites_and_changes(browser: Client, anna: Person) -> None
     await Membership.create(user_id=ben.user.id, team_id=team.id, role=Role.MEMBER)
     path = f"/team/{team.name}"
     made = await post(browser, anna, f"{path}/invitations", role="viewer")
-    assert "?invitation=" in await made.text()
+    assert made.headers["Location"] == path
+    texts = [await (await browser.get(path)).text() for _ in range(2)]
+    assert ["?invitation=" in text for text in texts] == [True, False]
     invitation = await Invitation.get(team_id=team.id)
     assert (await post(browser, anna, f"{path}/invitations/{invitation.id}/withdraw")).status == 303
     assert not await Invitation.exists(team_id=team.id)

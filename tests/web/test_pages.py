@@ -8,8 +8,16 @@ from html.parser import HTMLParser
 
 import pytest
 
-from helvetia.kernel.models import Deployment, DeploymentStatus, Release, ServiceStatus
-from helvetia.web.filters import ago, first_line, plain, seconds, size, until
+from helvetia.kernel.accounts import ensure_operator_team
+from helvetia.kernel.models import (
+    Deployment,
+    DeploymentStatus,
+    Membership,
+    Release,
+    Role,
+    ServiceStatus,
+)
+from helvetia.web.filters import ago, first_line, heading, instance, plain, seconds, size, until
 
 from .conftest import Client, Site
 from .world import Person, add_deployment, add_log, add_service, furnish, sign_in
@@ -28,8 +36,9 @@ LONG_NAME = "a-new-service-whose-name-is-rather-long"
 SERVICE_PAGES = (
     "", "/deployments", "/instances", "/logs", "/environment", "/domains", "/releases",
     "/deliveries", "/settings", "/danger", "/stop", "/clear-cache", "/delete",
-    "/rollback?release=1", "/environment/unset?name=STRIPE_KEY", "/webhook/renew",
-    "/webhook/remove", "/domains/shop.example.com/remove",
+    "/shell", "/previews", "/previews/off", "/rollback?release=1",
+    "/environment/unset?name=STRIPE_KEY", "/webhook/renew", "/webhook/remove",
+    "/domains/shop.example.com/remove",
 )  # fmt: skip
 
 
@@ -45,6 +54,7 @@ async def all_paths(site: Site) -> list[str]:
         "/account",
         "/account/sessions/end",
         "/team",
+        "/team/default/notifications",
         "/admin/audit",
         "/admin/audit?kind=service&actor=anna",
         "/services/shop/metrics",
@@ -141,6 +151,7 @@ async def test_a_new_service_shows_empty_states(site: Site, browser: Client) -> 
         "/deliveries": "Deploy on push",
         "/instances": "Nothing runs.",
         "/logs": "Nothing has been written yet",
+        "/shell": "No release yet",
     }
     for tab, expected in told.items():
         text = await text_of(browser, f"/services/fresh{tab}")
@@ -329,6 +340,23 @@ def test_log_lines_are_plain(raw: str, shown: str) -> None:
     assert plain(raw) == shown
 
 
+def test_a_line_of_a_runtime_log_names_release_and_instance() -> None:
+    assert [(heading(one), instance(one)) for one in ("r3.4f2a", "r3", "build", "r3.nope", "")] == [
+        ("r3", "4f2a"), ("r3", ""), ("build", ""), ("r3.nope", ""), ("", ""),
+    ]  # fmt: skip
+
+
 def test_only_the_subject_of_a_message_is_shown() -> None:
     assert first_line("\n  Fix it \n\nlong story") == "Fix it"
     assert first_line("") == ""
+
+
+async def test_a_shell_is_for_those_who_may_run_commands(site: Site, browser: Client) -> None:
+    await add_service("web")
+    assert 'href="/services/web/shell"' in await (await browser.get("/services/web")).text()
+    team = await ensure_operator_team()
+    person = await sign_in("mo")
+    await Membership.create(user_id=person.user.id, team_id=team.id, role=Role.MEMBER)
+    client = await site.client(person)
+    assert "/services/web/shell" not in await (await client.get("/services/web")).text()
+    assert (await client.get("/services/web/shell")).status == 403

@@ -24,6 +24,7 @@ _PAGES = (
     "/services/service-0/environment",
     "/services/service-0/metrics",
     "/services/service-0/settings",
+    "/services/service-0/shell",
     "/admin/audit",
 )
 

@@ -34,9 +34,10 @@
   let matches = [];
   let match = -1;
   let stages = new Map();
+  let instances = new Map(); // the release of each
   const folded = new Set();
   const kept = { times: "local", wrap: true, ...read_kept() };
-  const chosen = { query: "", level: 0, stage: "" };
+  const chosen = { query: "", level: 0, stage: "", instance: "" };
 
   function read_kept() {
     try { return JSON.parse(localStorage.getItem("helvetia.log") || "{}"); } catch { return {}; }
@@ -63,6 +64,7 @@
     ...[["0", "All levels"], ["3", "Info and up"], ["4", "Warnings and up"], ["5", "Errors"]].map(
       ([value, text]) => make("option", { value }, text)));
   const part = make("select", { "aria-label": "Part of the log", hidden: true });
+  const who = make("select", { "aria-label": "Instance", hidden: true });
   const times = make("select", { "aria-label": "Times" },
     ...[["local", "Local time"], ["utc", "UTC"], ["off", "No times"]].map(
       ([value, text]) => make("option", { value }, text)));
@@ -78,7 +80,7 @@
       make("a", { href: box.dataset.whole }, "Open as text"),
       make("button", { type: "button", onclick: fullscreen }, "Full screen")));
   const tools = panel.querySelector("[data-tools]");
-  tools.replaceChildren(state, search, found, level, part, times, wrap, pause, menu, note);
+  tools.replaceChildren(state, search, found, level, part, who, times, wrap, pause, menu, note);
   box.parentElement.append(jump);
   times.value = kept.times;
 
@@ -94,7 +96,9 @@
         level.hidden = false;
       } catch { /* no JSON after all */ }
     }
-    return { ...record, plain: text, rank };
+    // In a runtime log the stage names release and instance.
+    const [, stage, instance] = /^(r\d+)\.([0-9a-f]{4})$/.exec(record.stage) || ["", record.stage, ""];
+    return { ...record, stage, instance, plain: text, rank };
   }
 
   const lines_of = (text) => (kept.wrap ? Math.max(1, Math.ceil(text.length / columns)) : 1);
@@ -110,6 +114,8 @@
       if (!chosen.stage || chosen.stage === name) put({ stage: name }, row);
     }
     if (name) stages.set(name, stages.get(name) + 1);
+    if (record.instance) instances.set(record.instance, name);
+    if (chosen.instance && chosen.instance !== record.instance) return;
     if (folded.has(name) || (chosen.stage && chosen.stage !== name)) return;
     if (chosen.level && record.rank < chosen.level) return;
     put({ record }, row * lines_of(record.plain));
@@ -121,6 +127,7 @@
     tops = [0];
     matches = [];
     stages = new Map();
+    instances = new Map();
     records.forEach((record, index) => place(record, records[index - 1]));
     forget();
     settle();
@@ -134,6 +141,16 @@
       part.value = chosen.stage;
     }
     part.hidden = names.length < 2;
+    if (who.options.length !== instances.size + 1) {
+      who.replaceChildren(make("option", { value: "" }, "All instances"),
+        ...[...instances].map(([name, release]) => make("option", { value: name }, `${name} of ${release}`)));
+      who.value = chosen.instance;
+    }
+    who.hidden = instances.size < 2;
+    if (box.classList.contains("many") === who.hidden) {
+      box.classList.toggle("many", !who.hidden);
+      return arrange();
+    }
     body.style.height = `${tops[tops.length - 1]}px`;
     tell_found();
     draw();
@@ -172,7 +189,7 @@
   body.style.position = "relative";
 
   function measure() {
-    const probe = make("div", { class: "line" }, make("a", { class: "no" }), make("span", { class: "at" }), make("span", { class: "text" }, "0".repeat(200)));
+    const probe = make("div", { class: "line" }, make("a", { class: "no" }), make("span", { class: "at" }), make("span", { class: "who" }), make("span", { class: "text" }, "0".repeat(200)));
     const text = probe.lastChild;
     text.style.cssText = "flex: none; white-space: pre";
     box.append(probe);
@@ -242,7 +259,8 @@
     }
     return make("div", { class: `line ${stream}${kind}${record.seq === target ? " target" : ""}`, "data-seq": record.seq },
       make("a", { class: "no", href: `#L${record.seq}`, tabindex: "-1" }, String(record.seq)),
-      make("span", { class: "at", title: new Date(record.time * 1000).toISOString() }, at(record.time)), text);
+      make("span", { class: "at", title: new Date(record.time * 1000).toISOString() }, at(record.time)),
+      make("span", { class: "who" }, record.instance), text);
   }
 
   function head(name) {
@@ -303,6 +321,14 @@
   async function go_to_line() {
     const wanted = /^#L(\d+)$/.exec(location.hash);
     const stage = /^#stage-(.+)$/.exec(location.hash);
+    const instance = /^#instance-([0-9a-f]{4})$/.exec(location.hash);
+    if (instance) {
+      chosen.instance = instance[1];
+      rebuild();
+      await all();
+      who.value = chosen.instance;
+      return down();
+    }
     if (stage) {
       const index = items.findIndex((item) => item.stage === decodeURIComponent(stage[1]));
       if (index >= 0) {
@@ -467,6 +493,7 @@
     }
   });
   level.addEventListener("change", async () => { chosen.level = Number(level.value); rebuild(); await all(); if (following) down(); });
+  who.addEventListener("change", async () => { chosen.instance = who.value; rebuild(); await all(); if (following) down(); });
   part.addEventListener("change", async () => { chosen.stage = part.value; rebuild(); await all(); if (following) down(); });
   times.addEventListener("change", () => { kept.times = times.value; keep(); arrange(); });
   wrap.addEventListener("click", () => {
