@@ -96,6 +96,10 @@ class Server:
             stack.enter_context(_lock(self._settings.home, exclusive=self._exclusive))
             await self.platform.open()
             stack.push_async_callback(self.platform.close)
+            if self._working and not self._exclusive:
+                from .machines import refuse_second_machine
+
+                await refuse_second_machine(self.platform)
             await collect_workspaces(self.platform)
             if self._exclusive:
                 await release_dead(self._prefix)

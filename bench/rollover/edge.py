@@ -13,7 +13,7 @@ from tests.e2e.looking import stage
 
 from .behaviours import DROPS
 from .judging import MIXED_SECONDS, Verdict, judge
-from .site import Rollover, Site
+from .site import PATIENCE, Rollover, Site
 
 LONGEST_GAP_SECONDS = 5.0
 # The load goes on so long after Traefik is back: a failure then is none of the gap.
@@ -82,12 +82,12 @@ async def kill(
 
 
 def _reach(platform: Installation, site: Site, name: str) -> None:
-    until(f"the stage {name} runs", lambda: stage(platform, site.name) == name)
+    until(f"the stage {name} runs", lambda: stage(platform, site.name) == name, seconds=PATIENCE)
 
 
 def _await_back(platform: Installation, site: Site) -> None:
     host = f"{site.name}.localhost"
-    until("Traefik is back", lambda: platform.get(host)[0] == 200, seconds=30)
+    until("Traefik is back", lambda: platform.get(host)[0] == 200, seconds=PATIENCE)
 
 
 def _kill(platform: Installation, death: Death) -> float:

@@ -11,7 +11,7 @@ from tests.e2e.killing import await_killed
 
 from .behaviours import DROPS
 from .judging import MIXED_SECONDS, Verdict, judge
-from .site import Site
+from .site import PATIENCE, Site
 
 
 class Killed:
@@ -42,7 +42,7 @@ class Killed:
             # The answer may be lost with the control plane.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 await asyncio.to_thread(site.begin)
-            await asyncio.to_thread(await_killed, self._platform)
+            await asyncio.to_thread(await_killed, self._platform, seconds=PATIENCE)
             await self.up()
             (newest, *_) = await asyncio.to_thread(self._platform.deployments, site.name)
             ended = await asyncio.to_thread(site.ended, newest["id"])

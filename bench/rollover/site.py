@@ -17,6 +17,8 @@ from .load import Load
 
 # Patience with a version that will be healthy, and with one that will not.
 _GOOD_SECONDS, _BAD_SECONDS = 30, 5
+# How long anything may take: what is late on a busy machine is no fault of a rollover.
+PATIENCE = 180.0
 _PROGRAM = Path(__file__).with_name("service.py")
 
 
@@ -102,7 +104,7 @@ class Site:
             now = self.platform.api("GET", f"deployments/{deployment}")
             return None if now["status"] in ("QUEUED", "RUNNING") else now
 
-        found: dict[str, Any] = until("the deployment ends", look, seconds=90)
+        found: dict[str, Any] = until("the deployment ends", look, seconds=PATIENCE)
         return found
 
     async def redeploy(self, behaviour: Behaviour) -> Rollover:

@@ -30,6 +30,7 @@ class FolderRegistry(Registry):
 
     name = "folder"
     accepts = frozenset({DIRECTORY})
+    capabilities = frozenset({"one-machine"})
 
     def __init__(self, kernel: Kernel) -> None:
         self._folder = kernel.folder("artifacts")

@@ -90,6 +90,7 @@ def used(shared: Installation, tmp_path_factory: pytest.TempPathFactory) -> Used
         _send_a_push(json.loads(printed["webhook create site"]))
         (delivery,) = json.loads(use("webhook deliveries site"))
         use(f"webhook replay site {delivery['id']}")
+        use("webhook paths site src !src/docs")
         use("webhook remove site")
         made = json.loads(use("token create robot"))
         use(f"token revoke {made['id']}")
@@ -125,6 +126,10 @@ def _use_github(use: Callable[[str], str], refused: Callable[..., object]) -> No
         refused(ExitCode.ERROR, "github", *words.split())
     for words in ("github show site", "github disconnect site", "previews site remove 7"):
         refused(ExitCode.USAGE, *words.split())
+    # What was sent as an archive is read without credentials.
+    refused(ExitCode.ERROR, "credentials", "site", "give")
+    for words in ("credentials site", "credentials site remove"):
+        refused(ExitCode.USAGE, *words.split())
     for verb in ("on", "policy", "", "off"):
         use(f"previews site {verb}".strip())
 
@@ -145,6 +150,10 @@ def _use_people(use: Callable[[str], str], refused: Callable[..., object]) -> No
     made = json.loads(use("teams invite crew --role viewer"))
     use("teams invitations crew")
     use(f"teams withdraw crew {made['id']}")
+    use("teams env crew set GREETING=hello")
+    use("teams env crew")
+    refused(ExitCode.ERROR, "teams", "leave", "crew")
+    use("teams delete crew")
 
 
 def _send_a_push(hook: dict[str, str]) -> None:
@@ -177,6 +186,7 @@ SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "domains site verify www.example.com": schemas.Domain,
     "webhook create site": hooks.Webhook,
     "webhook show site": hooks.Webhook,
+    "webhook paths site src !src/docs": hooks.Webhook,
     "webhook remove site": {"removed"},
     "open site": {"url"},
     "github status": forge.About,
@@ -188,6 +198,7 @@ SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "token create robot": schemas.Token,
     "sessions end-all": people.Ended,
     "teams create crew": people.Team,
+    "teams delete crew": {"deleted"},
     "teams invite crew --role viewer": people.Invitation,
     f"notifications add ops --kind slack --target {_NOWHERE} --team default": notices.Channel,
     "metrics site": measures.ServiceMetrics,
@@ -221,6 +232,8 @@ LISTS: dict[str, type[BaseModel] | set[str]] = {
     "token list": schemas.Token,
     "teams list": people.Team,
     "teams members crew": people.Member,
+    "teams env crew": people.SharedVariable,
+    "teams env crew set GREETING=hello": people.SharedVariable,
     "teams invitations crew": people.Invitation,
     "workers": schemas.Worker,
     "plugins check": schemas.ProviderCheck,
@@ -414,10 +427,11 @@ HELP = {
     "token": ["create", "list", "revoke"],
     "token create": ["--scope", "read", "deploy", "admin"],
     "keys rotate": ["may run meanwhile", "former keys", "--json"],
-    "teams": ["invite", "members", "role", "withdraw"],
+    "teams": ["invite", "members", "role", "withdraw", "leave", "delete"],
+    "credentials": ["give", "--password-file", "--key-file", "never shown", "--json"],
     "github": ["repositories", "branches", "connect", "disconnect"],
     "previews": ["on|off|policy|remove", "--forks", "--limit", "--hours"],
-    "webhook": ["create", "show", "remove", "deliveries", "replay"],
+    "webhook": ["create", "show", "paths", "remove", "deliveries", "replay"],
     "down": ["left running"],
     "doctor": ["exit code is 1", "--json"],
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 
@@ -262,3 +263,28 @@ def test_the_disk_of_the_engine_is_full(world: World) -> None:
         id = begin(world, "roomy")
         assert_whole(world, id, "roomy")
     assert not open_deployments(world.platform)
+
+
+def test_the_engine_is_restarted_while_both_are_built(world: World) -> None:
+    """As `systemctl restart docker` does it: every container ends with it."""
+    before = {row["id"] for row in rows(world.platform, "SELECT id FROM instance")}
+    with Requests(world.platform, *NAMES).running() as requests:
+        world.commit_talking("restarted", seconds=_BUILD_SECONDS)
+        world.deploy(*NAMES)
+        ids = {name: world.await_build(name, "restarted") for name in NAMES}
+        requests.await_more()
+    world.engine.stop()
+    world.engine.start()
+    for name, id in ids.items():
+        failed = world.await_end(name, seconds=180)
+        assert (failed["id"], failed["status"], failed["failed_stage"]) == (id, "FAILED", "build")
+        assert re.search("Docker engine|the builder ended", failed["reason"]), failed["reason"]
+    until("all is back", lambda: not world.faults(), seconds=120)
+    assert {row["id"] for row in rows(world.platform, "SELECT id FROM instance")} == before
+    assert {name: world.answer(name) for name in NAMES} == world.live
+    with Requests(world.platform, *NAMES).running():
+        world.commit_talking("after", seconds=0)
+        world.deploy(*NAMES, live="after")
+        world.await_rest(left=True)
+    for name in NAMES:
+        assert world.log_faults(world.newest(name)["id"], "after") == []

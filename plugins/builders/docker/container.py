@@ -92,6 +92,7 @@ class Container:
         self.id = container_id
         self.kind = kind
         self.loaded: set[str] = set()
+        self._small = False
 
     @property
     def takes_secrets(self) -> bool:
@@ -108,13 +109,23 @@ class Container:
         while await self._stream.read_out():
             pass
 
-    async def limit_memory(self, megabytes: int | None = None) -> None:
-        """Give it less memory while it waits; without a number as much as a build has.
+    async def shrink(self, megabytes: int) -> None:
+        """Give it less memory while it waits.
 
         Raises:
             HelvetiaError: it needs more than that.
         """
-        size = (megabytes or self.limits.memory_mb) * _MIB
+        self._small = True
+        await self._limit_memory(megabytes)
+
+    async def grow(self) -> None:
+        """Give it as much memory as a build has, if it has waited with less."""
+        if self._small:
+            await self._limit_memory(self.limits.memory_mb)
+            self._small = False
+
+    async def _limit_memory(self, megabytes: int) -> None:
+        size = megabytes * _MIB
         async with self._engine.session() as docker:
             change = {"Memory": size, "MemorySwap": size}
             await docker._query_json(f"containers/{self.id}/update", method="POST", data=change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -174,7 +175,7 @@ class Flow(ABC):
         tell(context, recipe, limits, kind)
         watch = Watch(container, limits, self.settings.section)
         async with watch.watching(steps):
-            await bring(recipe, container)
+            await asyncio.gather(bring(recipe, container), container.grow())
             for base in await bases(self.settings, recipe):
                 await self._load(context, container, base)
             code = await self._run(context, recipe, container, steps)

@@ -61,15 +61,14 @@ class Builders:
         held = self._waiting.pop(wanted.service_id, None)
         if held is None:
             return None
-        held.stop_waiting()
-        if held.alive and held.container.young and held.fits(wanted):
-            try:
-                await held.container.limit_memory()
+        try:
+            if await held.stop_waiting() and held.fits(wanted):
                 return held
-            except BaseException as error:
-                await asyncio.shield(held.end())
-                if not isinstance(error, HelvetiaError):
-                    raise
+        except BaseException as error:
+            await asyncio.shield(held.end())
+            if not isinstance(error, HelvetiaError):
+                raise
+            return None
         await asyncio.shield(held.end())
         return None
 
@@ -92,15 +91,8 @@ class Builders:
         if not (settings.warm_seconds and settings.warm_builders and held.wanted.volume):
             await asyncio.shield(held.end())
             return
-        try:
-            await held.container.limit_memory(settings.warm_mb)
-        except BaseException as error:
-            await asyncio.shield(held.end())
-            if not isinstance(error, HelvetiaError):
-                raise
-            return
         self._waiting[service_id] = held
-        held.wait(settings.warm_seconds, lambda: self._expire(held))
+        held.wait(settings, lambda: self._expire(held))
         while len(self._waiting) > settings.warm_builders:
             self._begin_end(next(iter(self._waiting)))
 
@@ -126,11 +118,8 @@ class _Held:
         self._started = asyncio.Event()
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._shrinking: asyncio.Task[bool] | None = None
         self._task = asyncio.create_task(self._live())
-
-    @property
-    def alive(self) -> bool:
-        return not self._task.done()
 
     def fits(self, wanted: Wanted) -> bool:
         """Tell whether a build that wants this can have it, however long it may take."""
@@ -147,18 +136,40 @@ class _Held:
         if self._task.done():
             self._task.result()
 
-    def wait(self, seconds: float, then: Callable[[], None]) -> None:
-        """Have something done when it has waited so long, or has ended by itself."""
-        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+    def wait(self, settings: DockerBuilderSettings, then: Callable[[], None]) -> None:
+        """Give back memory, which no build waits for, and have something done when it has waited
+        for long, needs more memory than that, or has ended by itself.
+        """
+        self._timer = asyncio.get_running_loop().call_later(settings.warm_seconds, then)
+        self._shrinking = asyncio.create_task(self._shrink(settings.warm_mb))
+        self._shrinking.add_done_callback(lambda done: None if _is_true(done) else then())
         self._task.add_done_callback(lambda _: then())
 
-    def stop_waiting(self) -> None:
+    async def _shrink(self, megabytes: int) -> bool:
+        with contextlib.suppress(HelvetiaError):
+            await self.container.shrink(megabytes)
+            return True
+        return False
+
+    async def stop_waiting(self) -> bool:
+        """Stop to wait for a build; tell whether one can have it.
+
+        Raises:
+            HelvetiaError: the engine does not say whether it still runs.
+        """
         if self._timer is not None:
             self._timer.cancel()
+        # Two changes of its memory at once would end in the wrong order.
+        if self._shrinking is None or not await self._shrinking or self._task.done():
+            return False
+        return self.container.young and await self.container.is_running()
 
     async def end(self) -> None:
         """End it, and wait until nothing is left of it."""
-        self.stop_waiting()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._shrinking is not None:
+            self._shrinking.cancel()
         if not self._started.is_set():
             self._task.cancel()
         self._over.set()
@@ -180,3 +191,7 @@ class _Held:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_true(done: asyncio.Task[bool]) -> bool:
+    return not done.cancelled() and done.exception() is None and done.result()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from helvetia import Builder, Kernel, SettingsSection, hookimpl
+from helvetia import hookimpl
 
-from .settings import StaticSettings
+if TYPE_CHECKING:
+    from helvetia import Builder, Kernel, SettingsSection
 
 helvetia_api = 1
 
 
+# Each site's server loads this package on its way, and needs neither settings nor contracts.
 @hookimpl
 def helvetia_settings() -> Iterable[SettingsSection]:
     """Declare the section `static`."""
+    from helvetia import SettingsSection
+
+    from .settings import StaticSettings
+
     yield SettingsSection(name="static", schema=StaticSettings)
 
 

@@ -56,6 +56,7 @@ class ProcessRuntime(Runtime):
 
     name = "process"
     accepts = (DIRECTORY,)
+    capabilities = frozenset({"one-machine"})
 
     def __init__(self, kernel: Kernel) -> None:
         settings = kernel.section(ProcessSettings)
