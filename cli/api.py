@@ -20,7 +20,7 @@ from .client import Client, part
 Model = TypeVar("Model", bound=BaseModel)
 _PLAN_SECONDS = 600.0
 _PAGE = 100
-_NAMED_VALUES = ("environment", "builder")
+_NAMED_VALUES = ("environment", "builder", "source")
 _PATTERNS = {
     "name": "must have lower-case letters, digits and hyphens only, and begin with a letter",
     "type": "must have lower-case letters, digits and hyphens only",

@@ -41,7 +41,7 @@ def change_of(
 
     added: dict[str, str] = {}
     if from_file is not None:
-        added |= parse_dotenv(_read(from_file), name=from_file)
+        added |= parse_dotenv(read_text(from_file, option="--from-file"), name=from_file)
     if verb == "set":
         added |= variables(values, option="set")
     names = list(dict.fromkeys(added if verb == "set" else values))
@@ -59,9 +59,14 @@ def change_of(
     return validated(EnvironmentChange, change, names={"scopes": "--for"})
 
 
-def _read(file: str) -> str:
+def read_text(file: str, *, option: str) -> str:
+    """Return the text of a file, or of standard input if it is called `-`.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InvalidInput("--from-file", f"{file}: {reason}") from error
+        raise InvalidInput(option, f"{file}: {reason}") from error

@@ -40,6 +40,7 @@ class Wanted:
     type: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     builder: dict[str, str] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
     health: str | None = None
     grace: float | None = None
     worker_labels: list[str] = field(default_factory=list)
@@ -93,15 +94,16 @@ def changes(
 
 
 def changed_settings(settings: ServiceSettings, wanted: Wanted) -> ServiceSettings:
-    """Return the settings with the options of the builder and the health path that are wanted.
+    """Return the settings with the options and the health path that are wanted.
 
     Raises:
         InvalidInput: the health path is malformed.
     """
     values = settings.model_dump(exclude_unset=True)
-    if wanted.builder:
-        options = {**settings.builder, **wanted.builder}
-        values["builder"] = {name: value for name, value in options.items() if value}
+    for name in ("builder", "source"):
+        if changed := getattr(wanted, name):
+            options = {**getattr(settings, name), **changed}
+            values[name] = {option: value for option, value in options.items() if value}
     if wanted.health == "none":
         values["health"] = None
     elif wanted.health is not None:
@@ -116,7 +118,7 @@ def changed_settings(settings: ServiceSettings, wanted: Wanted) -> ServiceSettin
     if wanted.worker_labels:
         labels = wanted.worker_labels
         values["worker_labels"] = [] if labels == ["none"] else sorted(set(labels))
-    return validated(ServiceSettings, values, names=_LABELS)
+    return validated(ServiceSettings, values, names={**_LABELS, "source": "--source-option"})
 
 
 def _new_service(given: Given, wanted: Wanted) -> NewService:

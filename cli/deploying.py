@@ -23,6 +23,7 @@ _EXAMPLES = """Examples:
   helvetia deploy ~/shop --name shop --env DEBUG=0 --health /healthz
   helvetia deploy https://git.example.com/me/site.git --ref v2
   helvetia deploy . --set build_command='npm run build' --set output=dist
+  helvetia deploy https://git.example.com/me/site.git --source-option lfs=true
 
 Exit code: 0 live, 3 source or build failed, 4 never healthy, 5 not activated,
 6 cancelled, 7 superseded by a newer deployment."""
@@ -61,6 +62,14 @@ def deploy(
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="Option of the builder; empty unsets."),
+    ] = None,
+    source_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source-option",
+            metavar="OPTION=VALUE",
+            help="Option of the source, as lfs=true or submodules=true; empty unsets.",
+        ),
     ] = None,
     health: Annotated[
         str | None,
@@ -104,6 +113,7 @@ def deploy(
 
     environment = variables(env or (), option="--env")
     builder = pairs(options or (), option="--set")
+    fetching = pairs(source_options or (), option="--source-option")
     volumes = pairs(volume or (), option="--volume")
 
     async def act(session: Session) -> int:
@@ -118,6 +128,7 @@ def deploy(
             type=type,
             environment=environment,
             builder=builder,
+            source=fetching,
             health=health,
             grace=grace,
             worker_labels=worker or [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helvetia.plugins.api import people
+from helvetia.plugins.api import inputs, people, schemas
 
 from .api import Api, parse
 from .client import part
@@ -41,6 +41,14 @@ class PeopleApi(Api):
         answer = await self.client.request("POST", "/teams", body=team.model_dump())
         return parse(people.Team, answer)
 
+    async def delete_team(self, team: str) -> None:
+        """Delete a team."""
+        await self.client.request("DELETE", f"/teams/{part(team)}")
+
+    async def leave(self, team: str) -> None:
+        """Leave a team."""
+        await self.client.request("DELETE", f"/memberships/{part(team)}")
+
     async def members(self, team: str) -> list[people.Member]:
         """Return who is in a team."""
         return await self._all(_members(team), people.Member)
@@ -59,6 +67,18 @@ class PeopleApi(Api):
     async def remove_member(self, team: str, user: str) -> None:
         """Take somebody out of a team."""
         await self.client.request("DELETE", f"{_members(team)}/{part(user)}")
+
+    async def shared(self, team: str) -> list[people.SharedVariable]:
+        """Return the names of variables that the services of a team share."""
+        return await self._all(f"/teams/{part(team)}/environment", people.SharedVariable)
+
+    async def change_shared(
+        self, team: str, change: inputs.EnvironmentChange
+    ) -> list[people.SharedVariable]:
+        """Set and unset variables that the services of a team share."""
+        path = f"/teams/{part(team)}/environment"
+        answer = await self.client.request("PATCH", path, body=change.model_dump(), repeat=True)
+        return parse(schemas.Page[people.SharedVariable], answer).items
 
     async def invitations(self, team: str) -> list[people.Invitation]:
         """Return the invitations to a team, without their secrets."""

@@ -11,6 +11,7 @@ from . import (
     auditing,
     caching,
     commanding,
+    credentials,
     deploying,
     doctor,
     environment,
@@ -35,8 +36,8 @@ from .running import PANELS
 
 _PARTS = (
     serve, deploying, listing, auditing, logs, measuring, services, caching, commanding,
-    environment, plugins, scaffold, tokens, people, teams, keys, webhooks, notifying, github,
-    previews, working, doctor,
+    environment, credentials, plugins, scaffold, tokens, people, teams, keys, webhooks, notifying,
+    github, previews, working, doctor,
 )  # fmt: skip
 
 

@@ -62,6 +62,81 @@ def create(
 
 
 @teams.command()
+def delete(team: Team, as_json: Json = False) -> None:
+    """Delete a team of yours; one with services is refused."""
+
+    async def act(session: Session) -> None:
+        from .people_api import PeopleApi
+
+        await PeopleApi(session.api.client).delete_team(team)
+        session.out.done(f"team {team} is deleted")
+        if session.out.as_json:
+            session.out.json({"deleted": team})
+
+    run(act, as_json=as_json)
+
+
+@teams.command()
+def leave(team: Team, as_json: Json = False) -> None:
+    """Leave a team. The last owner stays."""
+
+    async def act(session: Session) -> None:
+        from .people_api import PeopleApi
+
+        await PeopleApi(session.api.client).leave(team)
+        session.out.done(f"you are not in {team} any more")
+        if session.out.as_json:
+            session.out.json({"left": team})
+
+    run(act, as_json=as_json)
+
+
+@teams.command()
+def env(
+    team: Team,
+    verb: Annotated[
+        str | None, typer.Argument(metavar="set|unset|scope", help="Nothing: list the names.")
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What to set, unset or scope.")
+    ] = None,
+    from_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Set what is in a file of NAME=VALUE lines.")
+    ] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Option("--for", metavar="SCOPES", help="What gets it: build, run, preview."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List, set and unset variables that all services of a team get; their own win."""
+    from helvetia.kernel.errors import InvalidInput
+
+    from .changing import change_of
+
+    if verb in ("diff", "export"):
+        raise InvalidInput("env", f"`{verb}` is for services: helvetia env SERVICE {verb}")
+    change = change_of(verb, values or [], from_file, wanted)
+
+    async def act(session: Session) -> None:
+        from . import rendering
+        from .people_api import PeopleApi
+
+        api = PeopleApi(session.api.client)
+        found = await (api.shared(team) if change is None else api.change_shared(team, change))
+        if session.out.as_json:
+            session.out.json(found)
+        elif change is not None:
+            session.out.done(f"changed for the services of {team}, with their next deployments")
+        else:
+            rows = [[one.name, " ".join(one.scopes), rendering.age(one.updated_at)]
+                    for one in found]  # fmt: skip
+            session.out.table(["name", "for", "set"], rows)
+
+    run(act, as_json=as_json)
+
+
+@teams.command()
 def members(team: Team, as_json: Json = False) -> None:
     """List who is in a team."""
 

@@ -81,6 +81,33 @@ def show(service: Service, as_json: Json = False) -> None:
 
 
 @webhook.command()
+def paths(
+    service: Service,
+    globs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GLOB]...", help="Folders and globs; none: all files matter."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Deploy only pushes that change such files; the secrets stay as they are."""
+
+    async def act(session: Session) -> None:
+        from helvetia.plugins.webhooks.shapes import WebhookChange
+
+        from .api import validated
+        from .source_api import SourceApi
+
+        wanted = validated(WebhookChange, {"paths": globs or []}, names={"paths": "GLOB"})
+        changed = await SourceApi(session.api.client).change_webhook(service, wanted)
+        if session.out.as_json:
+            session.out.json(changed)
+        else:
+            session.out.done(f"pushes to {service} matter for {', '.join(changed.paths) or 'all'}")
+
+    run(act, as_json=as_json)
+
+
+@webhook.command()
 def remove(service: Service, as_json: Json = False) -> None:
     """Take no more deliveries for a service."""
 

@@ -29,7 +29,7 @@ class _Position:
 
 
 @dataclass(frozen=True, slots=True)
-class _Release:
+class _Source:
     label: str
     redactor: Redactor
 
@@ -44,7 +44,7 @@ class Collector:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._positions: dict[str, _Position] = {}
-        self._releases: dict[str, _Release] = {}
+        self._sources: dict[str, _Source] = {}
 
     async def once(self) -> bool:
         """Copy what is new of every instance, a page of each; False if there was nothing."""
@@ -52,8 +52,8 @@ class Collector:
         rows = await Instance.all()
         running = {row.service_id for row in rows}
         self._positions = {s: p for s, p in self._positions.items() if s in running}
-        in_use = {row.release_id for row in rows}
-        self._releases = {r: known for r, known in self._releases.items() if r in in_use}
+        there = {row.id for row in rows}
+        self._sources = {i: known for i, known in self._sources.items() if i in there}
         for row in rows:
             try:
                 found |= await self._page(row)
@@ -85,7 +85,7 @@ class Collector:
             page = await runtime.provider.logs(row.id, position.cursors.get(row.id, ""), _PAGE)
         if not page.lines and not page.dropped:
             return False
-        records = _records(page, await self._release(row), first=position.seq + 1)
+        records = _records(page, await self._source(row), first=position.seq + 1)
         living = {r.id for r in await Instance.filter(service_id=row.service_id)} | {row.id}
         cursors = {i: c for i, c in position.cursors.items() if i in living}
         cursors[row.id] = page.cursor
@@ -106,31 +106,31 @@ class Collector:
             await store.last_seq(log), json.loads(await store.last_cursor(log) or "{}")
         )
 
-    async def _release(self, row: Instance) -> _Release:
-        if row.release_id not in self._releases:
+    async def _source(self, row: Instance) -> _Source:
+        if row.id not in self._sources:
             release = await Release.get(id=row.release_id)
             values = await environment.values(
                 row.service_id, release.environment_version, self._platform.vault
             )
-            known = _Release(f"r{release.number}", Redactor(values.values()))
-            self._releases[row.release_id] = known
-        return self._releases[row.release_id]
+            label = f"r{release.number}.{row.id[:4]}"
+            self._sources[row.id] = _Source(label, Redactor(values.values()))
+        return self._sources[row.id]
 
 
 def _name(service_id: str) -> str:
     return f"service:{service_id}"
 
 
-def _records(page: RuntimeLogPage, release: _Release, *, first: int) -> list[LogRecord]:
+def _records(page: RuntimeLogPage, source: _Source, *, first: int) -> list[LogRecord]:
     lines: list[tuple[float, str, str]] = []
     if page.dropped:
         time = page.lines[0].time if page.lines else 0.0
         told = f"{page.dropped} lines were lost: they came faster than they could be kept"
         lines.append((time, PLATFORM, told))
     for line in page.lines:
-        for text in clean_lines(release.redactor.text(line.text)):
+        for text in clean_lines(source.redactor.text(line.text)):
             lines.append((line.time, line.stream, text))
     return [
-        LogRecord(seq, time, stream, release.label, text)
+        LogRecord(seq, time, stream, source.label, text)
         for seq, (time, stream, text) in enumerate(lines, first)
     ]

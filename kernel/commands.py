@@ -21,6 +21,7 @@ _PASSED_PREFIXES = (
     "PIP_", "UV_", "NPM_CONFIG_", "SSL_CERT", "NODE_EXTRA_CA", "REQUESTS_CA", "CURL_CA", "GIT_SSL",
 )  # fmt: skip
 _LEFTOVER_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 0.001  # most programs of a deployment are gone after some
 _LOOK_SECONDS = 0.02
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
@@ -97,8 +98,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 async def _ended(process: asyncio.subprocess.Process) -> int:
     """Wait for the program alone: `Process.wait` waits for all that inherited its pipes, too."""
+    pause = _FIRST_LOOK_SECONDS
     while process.returncode is None:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _LOOK_SECONDS)
     return process.returncode
 
 

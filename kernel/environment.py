@@ -45,13 +45,7 @@ async def change(
             not set.
     """
     unset = list(unset)
-    for name, value in set.items():
-        if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
-            raise InvalidInput(f"environment.{name}", "is set by the platform")
-        if "\0" in value:
-            raise InvalidInput(f"environment.{name}", "a value cannot hold NUL")
-        if len(value.encode("utf-8", "replace")) > _MAX_BYTES:
-            raise InvalidInput(f"environment.{name}", "is larger than 64 KiB")
+    check(set)
     async with in_transaction():
         await Service.filter(id=service.id).update(environment_version=F("environment_version") + 1)
         version = (await Service.get(id=service.id)).environment_version
@@ -83,6 +77,21 @@ async def change(
             version=str(version),
         )
     return version
+
+
+def check(set: Mapping[str, str]) -> None:
+    """Refuse variables that no service can have.
+
+    Raises:
+        InvalidInput: a name is reserved, a value holds NUL or is too large.
+    """
+    for name, value in set.items():
+        if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+            raise InvalidInput(f"environment.{name}", "is set by the platform")
+        if "\0" in value:
+            raise InvalidInput(f"environment.{name}", "a value cannot hold NUL")
+        if len(value.encode("utf-8", "replace")) > _MAX_BYTES:
+            raise InvalidInput(f"environment.{name}", "is larger than 64 KiB")
 
 
 async def current(service_id: str, version: int) -> dict[str, EnvironmentVariable]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Family(Generic[Kind]):
         self.name = name
         self._entries: dict[str, Entry[Kind]] = {}
         self._checks: dict[str, tuple[float, Check]] = {}
+        self._checking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def all(self) -> list[Entry[Kind]]:
         """Return the entries, the most preferred first, then by name."""
@@ -112,16 +114,17 @@ class Family(Generic[Kind]):
 
     async def check(self, entry: Entry[Kind]) -> Check:
         """Ask the provider whether it is usable here; kept for some seconds."""
-        known = self._checks.get(entry.name)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        try:
-            async with plugin_call(entry.plugin, f"{entry.name}.check", _CHECK_SECONDS):
-                check = await entry.provider.check()
-        except HelvetiaError as error:
-            check = Check(ok=False, reason=error.message)
-        self._checks[entry.name] = (time.monotonic() + _CHECK_SECONDS, check)
-        return check
+        async with self._checking[entry.name]:  # once for all who want to know
+            known = self._checks.get(entry.name)
+            if known and known[0] > time.monotonic():
+                return known[1]
+            try:
+                async with plugin_call(entry.plugin, f"{entry.name}.check", _CHECK_SECONDS):
+                    check = await entry.provider.check()
+            except HelvetiaError as error:
+                check = Check(ok=False, reason=error.message)
+            self._checks[entry.name] = (time.monotonic() + _CHECK_SECONDS, check)
+            return check
 
 
 class Providers:

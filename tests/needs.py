@@ -11,6 +11,7 @@ import sys
 NEEDS = {
     "chromium": ("chromium", lambda: shutil.which("chromium")),
     "git": ("git", lambda: shutil.which("git")),
+    "git-lfs": ("git-lfs", lambda: shutil.which("git-lfs")),
     "npm": ("npm", lambda: shutil.which("npm")),
     "dockerd": ("docker.io", lambda: _tool("dockerd")),
     "iptables": ("iptables", lambda: _tool("iptables")),

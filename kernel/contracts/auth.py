@@ -41,7 +41,7 @@ class AuthProvider(Provider):
     the session and redirects afterwards. Somebody who is signed in connects an identity by POST
     to `/auth/<name>/connect`, which calls `begin` as well; `complete` is the same.
 
-    Optional: `accepted` and `disconnected`, `first_run`.
+    Optional: `accepted`, `refused` and `disconnected`, `first_run`.
     """
 
     title: str
@@ -60,6 +60,9 @@ class AuthProvider(Provider):
 
     async def accepted(self, user_id: str, identity: Identity) -> None:
         """Hear whose identity it is that `complete` returned, at each sign-in and connection."""
+
+    async def refused(self, identity: Identity) -> None:
+        """Hear that the platform lets an identity in no further; revoke what was granted by it."""
 
     async def disconnected(self, user_id: str, subject: str) -> None:
         """Hear that the user signs in by this identity no more; revoke what was granted."""

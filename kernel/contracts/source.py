@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,11 +51,14 @@ class Revision:
 class Source(Provider):
     """Reads repositories.
 
-    Required: `claims`, `resolve`, `checkout`. Optional: `collect`.
+    Required: `claims`, `resolve`, `checkout`. Optional: `collect`; `options`, what a service's
+    settings may say to it, with a line of help for each.
 
     A source never starts a shell, never lets a URL or ref stand where an option could stand,
     and never puts a credential into an argument list, a URL, a file of the checkout or a log.
     """
+
+    options: Mapping[str, str] = {}
 
     @abstractmethod
     def claims(self, url: str) -> Detection:

@@ -100,7 +100,9 @@ class Client(SqliteClient):
         """
         try:
             with closing(self._read(sql, values)) as cursor:
-                return [dict(row) for row in cursor]
+                # `sqlite3.Row` looks for each of its names in all of them.
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.OperationalError:
             # Another process recovers the log at this moment: that is worth the way.
             rows: list[dict[str, Any]] = await self.execute_query_dict(sql, list(values))
@@ -110,7 +112,6 @@ class Client(SqliteClient):
         if self._reader is None:
             uri = f"{Path(self.filename).absolute().as_uri()}?mode=ro"
             self._reader = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
-            self._reader.row_factory = sqlite3.Row
         return self._reader.execute(sql, tuple(values))
 
     async def close(self) -> None:

@@ -1,7 +1,5 @@
 """What people ask for, checked before the kernel sees it; the API's bodies are made of it."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from typing import Annotated, Literal

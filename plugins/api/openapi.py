@@ -37,6 +37,7 @@ _PARAMETERS = {
     "token": "id of a token",
     "session": "id of a browser session",
     "team": "name or id of a team",
+    "membership": "name or id of a team that the caller is in",
     "user": "id of a user",
     "invitation": "id of an invitation",
     "provider": "name of an auth provider",

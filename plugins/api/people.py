@@ -93,3 +93,11 @@ class Invitation(Shape):
     url: str | None = None
     created_at: datetime
     expires_at: datetime
+
+
+class SharedVariable(Shape):
+    """A variable of all services of a team; its value is never given back."""
+
+    name: str
+    scopes: list[Literal["build", "run", "preview"]]
+    updated_at: datetime

@@ -5,8 +5,6 @@ Errors are problem details (RFC 9457): `{"type", "title", "status", "code", "det
 "errors": [{"field", "message"}], "request_id"}`.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
@@ -147,6 +145,7 @@ class Variable(Shape):
     version: int
     scopes: list[Literal["build", "run", "preview"]]
     updated_at: datetime
+    is_shared: bool = Field(False, description="it is the team's, and not the service's own")
 
 
 class EnvironmentDiff(Shape):

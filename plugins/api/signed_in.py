@@ -13,6 +13,8 @@ from helvetia.kernel.models import Session, User, utcnow
 from helvetia.kernel.secrets import Vault
 from helvetia.sessions import IDLE_LIFETIME, Pass, issue
 
+from . import rights
+
 
 async def begin(vault: Vault, user: User, visitor: Mapping[str, str]) -> Pass:
     """Begin a session; what no session needs any more is thrown away.
@@ -43,6 +45,7 @@ async def end(session_id: str) -> None:
     async with in_transaction():
         if await Session.filter(id=session_id).delete():
             await events.record("session.ended", session=session_id)
+    rights.ended()
 
 
 async def end_all(user_id: str) -> int:
@@ -50,4 +53,5 @@ async def end_all(user_id: str) -> int:
     async with in_transaction():
         ended = await Session.filter(user_id=user_id).delete()
         await events.record("session.all-ended", count=str(ended), user=user_id)
+    rights.ended()
     return ended

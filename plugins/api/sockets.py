@@ -14,6 +14,8 @@ from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.problems import BadRequest
 
+from . import rights
+
 HEARTBEAT_SECONDS = 20.0
 STALL_SECONDS = 30.0
 READMIT_SECONDS = 10.0
@@ -106,13 +108,10 @@ async def listen(socket: web.WebSocketResponse) -> None:
 
 async def _watch(call: Call, socket: web.WebSocketResponse) -> None:
     """Close the connection when the caller loses the right to it."""
-    while True:
-        await asyncio.sleep(READMIT_SECONDS)
-        try:
-            _ = await call.readmit()
-        except HelvetiaError as error:
-            _ = await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
-            return
+    try:
+        await rights.held(call, seconds=READMIT_SECONDS)
+    except HelvetiaError as error:
+        _ = await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
 
 
 def _cut(request: web.Request) -> None:

@@ -1,12 +1,16 @@
-"""Services as lists show them: one statement, however many they are."""
+"""Services as lists show them: one statement, however many they are.
+
+Lists are asked for again and again, and few of their rows have changed meanwhile. So what is made
+of a row is kept, by all its values: a row that changed is another one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from helvetia.kernel.database.rows import fetch
 from helvetia.kernel.errors import Conflict
@@ -25,13 +29,36 @@ SELECT s."id", s."name", s."type", s."source_url" AS "source", s."source_ref" AS
   COALESCE(r."sha", '') AS "sha", COALESCE(r."message", '') AS "message", d."hostname",
   (SELECT "id" FROM "deployment" WHERE "service_id" = s."id" ORDER BY "number" DESC LIMIT 1)
     AS "deployment_id",
-  (SELECT COUNT(*) FROM "instance" WHERE "service_id" = s."id" AND "status" = 'live') AS "live"
+  COALESCE(i."live", 0) AS "live"
 FROM (SELECT * FROM "service" WHERE {wanted} ORDER BY "name" LIMIT {limit}) s
 LEFT JOIN "release" r ON r."id" = s."live_release_id"
+LEFT JOIN (
+  SELECT "service_id", COUNT(*) AS "live" FROM "instance" WHERE "status" = 'live'
+  GROUP BY "service_id"
+) i ON i."service_id" = s."id"
 LEFT JOIN "domain" d ON d."service_id" = s."id" AND d."verified_at" IS NOT NULL
 ORDER BY s."name", d."hostname"
 """
-_shown = TypeAdapter(list[schemas.Service])
+_KEPT = 1024
+
+
+class _Known(schemas.Service):
+    """A service that may be shown more than once, and is never changed."""
+
+    @cached_property
+    def _json(self) -> str:
+        return self.model_dump_json()
+
+
+class Listing(schemas.Page[schemas.Service]):
+    """A page of services, whose JSON is put together of what is known of its rows."""
+
+    def model_dump_json(self, **options: Any) -> str:
+        """Return the page in JSON; without options, as the API shows it."""
+        if options or not all(isinstance(one, _Known) for one in self.items):
+            return super().model_dump_json(**options)
+        items = ",".join(one._json for one in self.items if isinstance(one, _Known))
+        return f'{{"items":[{items}],"next":{to_json(self.next).decode()}}}'
 
 
 async def page(
@@ -64,18 +91,24 @@ async def _services(
 ) -> list[schemas.Service]:
     rows = await fetch(_ROWS.format(wanted=wanted, limit=limit), *values)
     url = await url_maker(platform)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, tuple[str, tuple[tuple[str, Any], ...], list[str]]] = {}
     for row in rows:
         if row["id"] not in found:
             own = f"{row['name']}.{platform.domain}"
-            settings = _settings(row["settings"])
-            found[row["id"]] = row | {"url": url(own), "domains": [own], "settings": settings}
+            found[row["id"]] = url(own), tuple(row.items()), [own]
         if row["hostname"] is not None:
-            found[row["id"]]["domains"].append(row["hostname"])
-    return _shown.validate_python(list(found.values()))
+            found[row["id"]][2].append(row["hostname"])
+    return [_known(url, values, *domains) for url, values, domains in found.values()]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_KEPT)
+def _known(url: str, items: tuple[tuple[str, Any], ...], *domains: str) -> _Known:
+    row = dict(items)
+    shown = {**row, "url": url, "domains": domains, "settings": _settings(row["settings"])}
+    return _Known.model_validate(shown)
+
+
+@lru_cache(maxsize=_KEPT)
 def _settings(text: str) -> inputs.ServiceSettings:
     """Read settings, which most services have in common; shown only, never changed."""
     return inputs.ServiceSettings.model_validate_json(text)

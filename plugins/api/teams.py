@@ -9,9 +9,12 @@ from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
+from helvetia.kernel.accounts import OPERATOR_TEAM
 from helvetia.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
-from helvetia.kernel.http.access import Caller
-from helvetia.kernel.models import Membership, Role, Team, User
+from helvetia.kernel.http.access import Caller, load_team
+from helvetia.kernel.models import Membership, Role, Service, Team, User
+
+from . import rights
 
 
 async def create(name: str, owner: User) -> Team:
@@ -81,6 +84,7 @@ async def change(caller: Caller, team: Team, user_id: str, role: Role) -> Member
             before=json.dumps({"role": before.value}),
             after=json.dumps({"role": role.value}),
         )
+    rights.ended()
     return member
 
 
@@ -97,6 +101,54 @@ async def remove(caller: Caller, team: Team, user_id: str) -> None:
         await _keep_an_owner(team, member)
         await member.delete()
         await events.record("member.removed", team_id=team.id, user=user_id)
+    rights.ended()
+
+
+async def leave(caller: Caller, key: str) -> None:
+    """Take the caller out of a team; what they may there ends with it, at once.
+
+    Raises:
+        NotFound: they are in no such team.
+        Conflict: they are its last owner.
+    """
+    team = await load_team(caller, key, Role.VIEWER)
+    async with in_transaction():
+        # Locked: two owners must not both leave.
+        await Team.filter(id=team.id).update(name=team.name)
+        member = await Membership.get_or_none(team_id=team.id, user_id=caller.user.id)
+        if member is None:
+            raise NotFound(f"you are not in the team {team.name}", hint="see `helvetia teams list`")
+        await _keep_an_owner(team, member)
+        await member.delete()
+        await events.record("member.left", team_id=team.id, user=caller.user.id)
+    rights.ended()
+
+
+async def delete(caller: Caller, team: Team) -> None:
+    """Delete a team that has nothing any more.
+
+    Raises:
+        Conflict: it has services, or it is the operators'.
+        Forbidden: the caller is none of its owners.
+    """
+    if team.name == OPERATOR_TEAM:
+        raise Conflict(f"the team {team.name} belongs to the installation")
+    async with in_transaction():
+        # Locked against new services too: each has a reference to the row.
+        await Team.select_for_update().get(id=team.id)
+        names = (
+            await Service.filter(team_id=team.id).order_by("name").values_list("name", flat=True)
+        )
+        if names:
+            raise Conflict(
+                f"the team {team.name} has services: {', '.join(map(str, names[:5]))}",
+                hint="delete them first; one that is being deleted is gone in a moment",
+            )
+        if not caller.may(Role.OWNER, team.id):
+            raise Forbidden("only owners of the team delete it")
+        await Team.filter(id=team.id).delete()
+        await events.record("team.deleted", team_id=team.id, name=team.name, team=team.id)
+    rights.ended()
 
 
 def may_invite(caller: Caller, team: Team, role: Role) -> None:

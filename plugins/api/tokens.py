@@ -10,6 +10,8 @@ from helvetia.kernel import events, secrets
 from helvetia.kernel.errors import NotFound
 from helvetia.kernel.models import Token, TokenScope, User, utcnow
 
+from . import rights
+
 
 async def create(
     user: User,
@@ -51,3 +53,4 @@ async def revoke(user: User, token_id: str) -> None:
         if not await mine.update(revoked_at=utcnow()):
             raise NotFound(f"there is no token {token_id}", hint="see `helvetia token list`")
         await events.record("token.revoked", actor=user.id, token=token_id)
+    rights.ended()

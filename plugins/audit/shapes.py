@@ -1,7 +1,5 @@
 """What the audit log shows and what it can be asked for."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Annotated, Any
 

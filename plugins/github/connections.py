@@ -97,7 +97,7 @@ async def disconnect(service_id: str) -> bool:
     if found.hook is not None:
         about = {"repository": found.repository_id, "hook": found.hook, "user": found.user_id}
         await tasks.ask("unhook", f"unhook:{found.repository_id}:{found.hook}", **about)
-    await Task.filter(key=f"hook:{service_id}").delete()
+    await Task.filter(key__in=[f"{kind}:{service_id}" for kind in ("hook", "recover")]).delete()
     await Connection.filter(id=found.id).delete()
     return True
 

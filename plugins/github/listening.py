@@ -9,9 +9,11 @@ from helvetia.kernel.models import Service, utcnow
 
 from . import tasks
 from .addresses import repository_name
+from .app import is_app
 from .connections import Hooks, connect, disconnect
 from .credentials import has_grant
 from .models import Connection, Task
+from .recovery import APP_KEY, Recovery
 from .reports import REPORTED, Reports, report
 from .settings import GitHubSettings
 
@@ -28,16 +30,20 @@ class GitHubListener(EventListener):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        hooks, reports = Hooks(kernel), Reports(kernel)
+        self._has_begun = False
+        hooks, recovery, reports = Hooks(kernel), Recovery(kernel), Reports(kernel)
         self.doing = tasks.Doing(
             {
                 "connect": self._connect,
                 "hook": hooks.look,
                 "unhook": hooks.remove,
+                "recover": recovery.look,
+                "recover-app": recovery.look_at_app,
                 "report": reports.tell,
                 "comment": reports.comment,
                 "retire": reports.retire,
-            }
+            },
+            lasting=("hook", "recover", "recover-app"),
         )
 
     async def on_event(self, event: Event) -> None:
@@ -56,6 +62,8 @@ class GitHubListener(EventListener):
             )
         elif kind == "webhook.made" and await Connection.filter(service_id=service_id).exists():
             await tasks.ask("hook", f"hook:{service_id}", service=service_id)
+        elif kind == "github.connected":
+            await tasks.ask("recover", f"recover:{service_id}", service=service_id)
         elif kind == "service.deleted":
             await disconnect(service_id)
         self.doing.wake()
@@ -64,7 +72,19 @@ class GitHubListener(EventListener):
         """Do what is due again, and forget what was given up long ago."""
         old = Task.filter(due_at__isnull=True, created_at__lt=utcnow() - _FORGOTTEN_AFTER)
         await old.delete()
+        if not self._has_begun:
+            await self._look_for_what_was_missed()
+            self._has_begun = True
         self.doing.wake()
+
+    async def _look_for_what_was_missed(self) -> None:
+        """Have the time looked at in which nothing ran here."""
+        settings = self._kernel.section(GitHubSettings)
+        if is_app(settings) and settings.webhook_secret is not None:
+            await tasks.ask("recover-app", APP_KEY)
+        connected = Connection.exclude(hook_url="")
+        for service_id in await connected.values_list("service_id", flat=True):
+            await tasks.ask("recover", f"recover:{service_id}", service=service_id)
 
     async def _connect(self, task: Task) -> float | None:
         """Connect a service whose source was set by a person who has connected GitHub."""

@@ -1,14 +1,14 @@
 """What is to be done at GitHub: kept in the database until it is done, however often GitHub fails.
 
 Nothing waits for it. It is done one by one in the background, again and again with growing
-pauses, and given up after a day.
+pauses, and given up after a day; what is looked after for as long as it is there never is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -62,11 +62,15 @@ class Doing(Background):
 
     Args:
         handlers: by the kind of task.
+        lasting: kinds that are never given up.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], lasting: Collection[str] = frozenset()
+    ) -> None:
         super().__init__("what is to be done at GitHub")
         self._handlers = handlers
+        self._lasting = lasting
 
     async def round(self) -> bool:
         """Do what is due, one by one."""
@@ -108,9 +112,10 @@ class Doing(Background):
         if not isinstance(error, HelvetiaError):
             _log.warning("%s at GitHub failed", task.kind, exc_info=error)
         wait = error.retry_after if isinstance(error, GitHubError) else 0.0
+        is_lasting = task.kind in self._lasting
         if wait is None:
-            return None, problem[:500]
-        if utcnow() - task.created_at > _GIVEN_UP_AFTER:
+            return _LONGEST_PAUSE if is_lasting else None, problem[:500]
+        if utcnow() - task.created_at > _GIVEN_UP_AFTER and not is_lasting:
             return None, f"given up: {problem}"[:500]
-        pause = min(_FIRST_PAUSE * 2**task.attempts, _LONGEST_PAUSE)
+        pause = min(_FIRST_PAUSE * 2 ** min(task.attempts, 10), _LONGEST_PAUSE)
         return max(pause, wait), problem[:500]

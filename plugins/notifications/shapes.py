@@ -1,7 +1,5 @@
 """What goes over the wire."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from typing import Annotated, Literal

@@ -37,7 +37,9 @@ class Watching(EventListener):
         self._looking: asyncio.Task[None] | None = None
 
     async def on_event(self, event: Event) -> None:
-        """Hear of deployments that failed or went well, of services that go, and of tests."""
+        """Hear of deployments that failed or went well, of what goes, and of tests."""
+        if event.kind == "team.deleted":
+            await Channel.filter(team_id=event.data["team"]).delete()
         if event.service_id is not None:
             if event.kind == "deployment.failed":
                 await self._failed(event)

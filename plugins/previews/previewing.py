@@ -15,6 +15,7 @@ from helvetia.plugins.api import services
 from helvetia.plugins.api.inputs import NewService
 from helvetia.plugins.github import tasks
 from helvetia.plugins.github.models import Connection
+from helvetia.plugins.sources.git.credentials import keeping
 from helvetia.plugins.webhooks.pulls import PullRequest
 
 from .models import Preview, PreviewPolicy, PreviewState
@@ -126,6 +127,7 @@ async def _service(
             trusted=parent.source_trusted and not pull.is_fork,
         )
         await _connect(parent, made)
+        await keeping.share(platform, parent.id, made.id)
         await Preview.filter(id=preview.id).update(
             service_id=made.id, name=name, state=PreviewState.OPEN
         )

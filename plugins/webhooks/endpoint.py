@@ -96,5 +96,5 @@ def place(service_id: str) -> str:
 
 async def _hook(id: str) -> Webhook | None:
     for row in await fetch(_HOOK, id):
-        return Webhook(**{**row, "paths": json.loads(row["paths"])})
+        return Webhook.construct(**{**row, "paths": json.loads(row["paths"])})
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tortoise.queryset import QuerySet
@@ -52,6 +53,17 @@ async def create(call: Call, service: Service, body: shapes.NewWebhook) -> shape
     deploy_url = f"{own_origin(call.request)}/deploy-hooks/{key}"
     made = {"secret": secret, "deploy_url": deploy_url}
     return _shown(call, await _hook(service)).model_copy(update=made)
+
+
+@resource.patch(_HOOK, policy=Policy.ADMIN, summary="Change the webhook", errors=[NotFound])
+async def change(call: Call, service: Service, body: shapes.WebhookChange) -> shapes.Webhook:
+    """Change which files matter, from the next push on; the secrets stay."""
+    hook = await _hook(service)
+    async with in_transaction():
+        await Webhook.filter(id=hook.id).update(paths=list(body.paths))
+        before, after = json.dumps({"paths": hook.paths}), json.dumps({"paths": body.paths})
+        await _record("webhook.changed", call, service, before=before, after=after)
+    return _shown(call, await _hook(service))
 
 
 @resource.delete(
@@ -152,5 +164,7 @@ def _shown(call: Call, hook: Webhook) -> shapes.Webhook:
     )
 
 
-async def _record(kind: str, call: Call, service: Service) -> None:
-    await events.record(kind, actor=call.user.id, team_id=service.team_id, service_id=service.id)
+async def _record(kind: str, call: Call, service: Service, **data: str) -> None:
+    await events.record(
+        kind, actor=call.user.id, team_id=service.team_id, service_id=service.id, **data
+    )

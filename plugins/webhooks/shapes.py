@@ -1,7 +1,5 @@
 """What goes over the wire."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -14,15 +12,22 @@ _Glob = Annotated[
 ]
 
 
+_PATHS = (
+    "only pushes that change files in these folders or globs are deployed; "
+    "`*` also goes over `/`, and `!` before one takes files out again"
+)
+
+
 class NewWebhook(Body):
     """`POST /api/v1/services/{service}/webhook`."""
 
-    paths: list[_Glob] = Field(
-        [],
-        max_length=32,
-        description="only pushes that change files in these folders or globs are deployed; "
-        "`*` also goes over `/`, and `!` before one takes files out again",
-    )
+    paths: list[_Glob] = Field([], max_length=32, description=_PATHS)
+
+
+class WebhookChange(Body):
+    """`PATCH /api/v1/services/{service}/webhook`."""
+
+    paths: list[_Glob] = Field(max_length=32, description=f"{_PATHS}; none: all files matter")
 
 
 class Webhook(Shape):

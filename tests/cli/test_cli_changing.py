@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from helvetia.cli.changing import change_of
+from helvetia.cli.configuring import Wanted, changed_settings
 from helvetia.kernel.errors import InvalidInput
+from helvetia.plugins.api.inputs import ServiceSettings
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,14 @@ def test_a_file_and_words_together_and_the_words_win(tmp_path: Path) -> None:
     assert change is not None
     assert change.set == {"A": "typed", "B": "two\nlines"}
     assert set(change.scopes) == {"A", "B"}
+
+
+def test_options_of_builder_and_source_are_changed_one_by_one() -> None:
+    before = ServiceSettings(builder={"output": "dist"}, source={"lfs": "true", "x": "1"})
+    wanted = Wanted(builder={"spa": "true"}, source={"lfs": "", "submodules": "true"})
+    after = changed_settings(before, wanted)
+    assert after.builder == {"output": "dist", "spa": "true"}
+    assert after.source == {"x": "1", "submodules": "true"}
+    with pytest.raises(InvalidInput, match="--source-option") as caught:
+        changed_settings(before, Wanted(source={"no name": "1"}))
+    assert "no name" in caught.value.field

@@ -21,6 +21,7 @@ _FRONTS = (
     "plugins/webhooks",
     "plugins/github",
     "plugins/previews",
+    "plugins/sources/git/credentials",
     "plugins/metrics",
     "plugins/notifications",
     "plugins/shell",

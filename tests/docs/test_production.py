@@ -12,6 +12,7 @@ import yaml
 from helvetia.cli.root import app
 from helvetia.kernel.settings import Settings
 from helvetia.plugins.brokers.redis.settings import checked
+from helvetia.plugins.routers.traefik.meters import BUCKETS
 from helvetia.plugins.routers.traefik.settings import TraefikSettings
 
 from .pages import ROOT, MarkdownPage, rows
@@ -73,6 +74,9 @@ def test_traefik_is_the_one_that_the_workers_expect(tmp_path: Path) -> None:
     assert said[f"entrypoints.{wanted.entry_point}.address"] == settings.kernel.edge
     assert f"http://{said['entrypoints.traefik.address']}" == wanted.api_url
     assert said["providers.file.directory"] == wanted.folder
+    assert said["providers.providersthrottleduration"] == "0s"
+    buckets = said["metrics.prometheus.buckets"].split(",")
+    assert tuple(map(float, buckets)) == BUCKETS
     assert not wanted.https
     assert not wanted.resolver
     assert not wanted.discovery

@@ -28,6 +28,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from .deliveries import Deliveries, is_too_old, shown
+from .oauth import OAuthServer
+
 API = "/api/v3"
 STATES = {"error", "failure", "pending", "success"}
 DEPLOYMENT_STATES = STATES | {"inactive", "in_progress", "queued"}
@@ -56,6 +59,8 @@ class Repo:
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.deployments: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, dict[str, Any]] = {}
+        self.pulls: dict[int, dict[str, Any]] = {}
+        self.deliveries: dict[int, Deliveries] = {}
         self._git("init", "-q", "--bare", "-b", "main", str(self.folder), cwd=root)
         self._git("clone", "-q", str(self.folder), str(self.tree), cwd=root)
         self._git("checkout", "-q", "-B", "main")
@@ -132,6 +137,10 @@ class StandIn:
     git_requests: list[tuple[str, str]] = field(default_factory=list)
     page_size: int = 0
     hold: Callable[[], Awaitable[None]] | None = None
+    is_cut_off: bool = False
+    """Whether nothing that it sends arrives."""
+    app_deliveries: Deliveries = field(default_factory=Deliveries)
+    redelivering: set[asyncio.Task[Any]] = field(default_factory=set)
     _ids: int = 100
     _key: rsa.RSAPrivateKey | None = None
 
@@ -182,20 +191,47 @@ class StandIn:
     async def send(self, repo: Repo, event: str, payload: dict[str, Any]) -> list[dict[str, Any]]:
         """Send an event to the hooks of a repository as GitHub does; return the answers."""
         return [
-            await self.deliver(hook["config"], event, payload)
-            for hook in repo.hooks.values()
+            await self.deliver(
+                hook["config"], event, payload, log=repo.deliveries.setdefault(id, Deliveries())
+            )
+            for id, hook in repo.hooks.items()
             if event in hook["events"] and hook["active"]
         ]
 
     async def deliver(
-        self, config: dict[str, Any], event: str, payload: dict[str, Any]
+        self,
+        config: dict[str, Any],
+        event: str,
+        payload: dict[str, Any],
+        *,
+        log: Deliveries | None = None,
+        guid: str = "",
+    ) -> dict[str, Any]:
+        """Send an event to the App, or to the hook whose log is given; again under its guid."""
+        made = guid or secrets.token_hex(16)
+        told = {"status": 502}
+        if not self.is_cut_off:
+            told = await self._send(config, event, payload, made)
+        (log or self.app_deliveries).add(
+            self.next_id(), guid=made, event=event, payload=payload, status=told["status"],
+            config=config, redelivery=bool(guid),
+        )  # fmt: skip
+        return told
+
+    async def settled(self) -> None:
+        """Wait until everything was delivered again that somebody has asked for."""
+        while self.redelivering:
+            await asyncio.gather(*self.redelivering)
+
+    async def _send(
+        self, config: dict[str, Any], event: str, payload: dict[str, Any], guid: str
     ) -> dict[str, Any]:
         body = json.dumps(payload).encode()
         signature = hmac.new(config["secret"].encode(), body, hashlib.sha256).hexdigest()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "GitHub-Hookshot/stand-in",
-            "X-GitHub-Delivery": secrets.token_hex(16),
+            "X-GitHub-Delivery": guid,
             "X-GitHub-Event": event,
             "X-Hub-Signature-256": f"sha256={signature}",
         }
@@ -223,24 +259,25 @@ class StandIn:
         self, repo: Repo, number: int, action: str, sha: str, *, author: str = "ada", **more: Any
     ) -> dict[str, Any]:
         """Return the payload of a pull request; `head` overrides where it comes from."""
-        shown = repo.shown(self, "[app]")
-        head = {"ref": f"feature-{number}", "sha": sha, "repo": shown, **more.pop("head", {})}
+        home = repo.shown(self, "[app]")
+        head = {"ref": f"feature-{number}", "sha": sha, "repo": home, **more.pop("head", {})}
         sender = more.pop("sender", {"login": author})
+        repo.pulls[number] = {
+            "number": number,
+            "state": "closed" if action == "closed" else "open",
+            "draft": False,
+            "title": f"Change {number}",
+            "user": {"login": author, "id": 5},
+            "head": head,
+            "base": {"ref": "main", "sha": "0" * 40, "repo": home},
+            "html_url": f"{self.url}/{repo.name}/pull/{number}",
+            **more,
+        }
         return {
             "action": action,
             "number": number,
-            "pull_request": {
-                "number": number,
-                "state": "closed" if action == "closed" else "open",
-                "draft": False,
-                "title": f"Change {number}",
-                "user": {"login": author, "id": 5},
-                "head": head,
-                "base": {"ref": "main", "sha": "0" * 40, "repo": shown},
-                "html_url": f"{self.url}/{repo.name}/pull/{number}",
-                **more,
-            },
-            "repository": shown,
+            "pull_request": repo.pulls[number],
+            "repository": home,
             "sender": sender,
         }
 
@@ -324,6 +361,8 @@ class StandIn:
         match request.method, path:
             case "POST", ["app", "installations", id, "access_tokens"] if who.is_app:
                 return self._mint(int(id), body)
+            case method, ["app", "hook", "deliveries", *rest] if who.is_app:
+                return self._deliveries(request, self.app_deliveries, method, rest)
             case _ if who.is_app and path[0] != "repos":
                 raise _Problem(403, "A JSON web token is only for the App itself")
             case "GET", ["user"] if who.login:
@@ -406,6 +445,22 @@ class StandIn:
             case "POST", ["hooks"]:
                 self._visible(repo, who, "admin")
                 return 201, _hook(self._make_hook(repo, body))
+            case method, ["hooks", id, "deliveries", *deeper] if int(id) in repo.hooks:
+                self._visible(repo, who, "admin")
+                log = repo.deliveries.setdefault(int(id), Deliveries())
+                return self._deliveries(request, log, method, deeper)
+            case "GET", ["git", "ref", "heads", *branch]:
+                line = repo.git("ls-remote", str(repo.folder), f"refs/heads/{'/'.join(branch)}")
+                if not line:
+                    raise _Problem(404, "Not Found")
+                sha, ref = line.split()
+                return 200, {"ref": ref, "object": {"type": "commit", "sha": sha}}
+            case "GET", ["git", "commits", sha]:
+                return 200, {"sha": sha, "message": repo.git("log", "-1", "--format=%B", sha)}
+            case "GET", ["pulls", number]:
+                if int(number) not in repo.pulls:
+                    raise _Problem(404, "Not Found")
+                return 200, repo.pulls[int(number)]
             case method, ["hooks", id]:
                 self._visible(repo, who, "admin")
                 return self._one_hook(repo, method, int(id), body)
@@ -495,6 +550,29 @@ class StandIn:
             hook |= {name: value for name, value in body.items() if name != "config"}
             hook["config"] = body.get("config", hook["config"])
         return 200, _hook(hook)
+
+    def _deliveries(
+        self, request: web.Request, log: Deliveries, method: str, rest: list[str]
+    ) -> Any:
+        if method == "GET" and not rest:
+            return log.page(request)
+        one = log.get(int(rest[0])) if rest and rest[0].isdecimal() else None
+        if one is None:
+            raise _Problem(404, "Not Found")
+        if method == "GET" and len(rest) == 1:
+            return 200, shown(one)
+        if method != "POST" or rest[1:] != ["attempts"]:
+            raise _Problem(404, "Not Found")
+        if is_too_old(one):
+            raise _Problem(422, "Validation Failed: it was sent too long ago")
+        # Answered at once, and sent some time later.
+        sending = asyncio.create_task(
+            self.deliver(one["config"], one["event"], one["request"]["payload"],
+                         log=log, guid=one["guid"])
+        )  # fmt: skip
+        self.redelivering.add(sending)
+        sending.add_done_callback(self.redelivering.discard)
+        return 202, {}
 
     def _page(self, request: web.Request, items: list[Any], key: str = "") -> web.Response:
         size = self.page_size or min(int(request.query.get("per_page", 30)), 100)
@@ -586,11 +664,16 @@ def _hook(hook: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running(root: Path) -> AsyncIterator[StandIn]:
-    """Run it on a free port of loopback."""
+async def running(root: Path, oauth: OAuthServer | None = None) -> AsyncIterator[StandIn]:
+    """Run it on a free port of loopback, with people who sign in by it if that is wanted."""
     await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
     github = StandIn(root)
     application = web.Application(client_max_size=64 * 2**20)
+    if oauth is not None:
+        oauth.add_to(application)
+        oauth.made_token = lambda token, person: github.tokens.update(
+            {token: Identity(person.login, person.id)}
+        )
     application.router.add_route("*", "/{path:.*}", github.handle)
     runner = web.AppRunner(application, shutdown_timeout=1)
     await runner.setup()

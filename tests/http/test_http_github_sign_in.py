@@ -234,6 +234,8 @@ async def test_without_a_list_strangers_stay_out_and_get_no_installation(
     github.person("mallory")
     answer = await browser.sign_in()
     assert (answer.status, answer.json["code"]) == (403, "forbidden")
+    # GitHub had said yes: what it gave is given back.
+    assert (len(github.tokens), len(github.revoked)) == (0, 1)
     assert not await accounts.has_operator()
     founder = Identity(subject="1", name="owner", may_found=True)
     assert (await accounts.user_for_identity("form", founder)).is_operator
@@ -338,6 +340,10 @@ async def test_what_is_somebody_elses_is_not_connected(
         answer = await other.ask("GET", await _connect(other))
         assert (answer.status, answer.json["code"]) == (409, "conflict")
     assert (await Account.get(provider="github")).user_id == ada
+    # The token of the attempt is worthless, the one that Ada has granted is not.
+    assert (len(github.tokens), len(github.revoked)) == (1, 1)
+    kept = await grants.user_token(world.platform, ada)
+    assert list(github.tokens) == [kept]
 
 
 async def test_two_people_connecting_one_identity_at_once(

@@ -16,14 +16,19 @@ from typing import Any
 import pytest
 from http_support import World, make_service
 
+from helvetia import SourceAddress
 from helvetia.cli.rotating import Rotated, forget, rotate
 from helvetia.kernel import environment
 from helvetia.kernel.errors import HelvetiaError, SettingsError
-from helvetia.kernel.models import EnvironmentVariable
+from helvetia.kernel.models import EnvironmentVariable, Team
 from helvetia.kernel.secrets import open_vault
 from helvetia.kernel.settings import Settings
+from helvetia.plugins.api import shared
+from helvetia.plugins.api.models import SharedVariable
 from helvetia.plugins.auth.github import grants
 from helvetia.plugins.auth.github.models import Grant
+from helvetia.plugins.sources.git.credentials import keeping
+from helvetia.plugins.sources.git.credentials.shapes import NewCredentials
 from helvetia.plugins.webhooks.models import Webhook
 
 Act = Callable[[Settings], Coroutine[Any, Any, Rotated]]
@@ -89,6 +94,24 @@ async def test_everything_gets_the_new_key_while_the_platform_runs(world: World)
     done = await keys(world, forget)
     assert key_lines(world) == [new]
     await check(world, service_id)
+
+
+async def test_what_plugins_seal_gets_it_too(world: World) -> None:
+    service, vault = await make_service(), world.platform.vault
+    given = NewCredentials(username="ada", password="token")
+    await keeping.give(world.platform, service, given, actor="ada")
+    team = await Team.get(id=service.team_id)
+    await shared.change(team, vault, set={"A": "shared"}, unset=[], scopes={}, actor="ada")
+    done = await keys(world, rotate)
+    assert done.encrypted == {
+        "environment_variable": 1, "git_credentials": 1, "shared_variable": 1,
+    }  # fmt: skip
+    await keys(world, forget)
+    address = SourceAddress(url=service.source_url, service_id=service.id)
+    found = await keeping.with_credentials(world.platform, address)
+    assert found.credentials == {"username": "ada", "password": "token"}
+    row = await SharedVariable.get()
+    assert vault.decrypt(row.value, place=f"shared/{team.id}/A") == "shared"
 
 
 async def test_what_was_interrupted_is_gone_on_with(world: World) -> None:

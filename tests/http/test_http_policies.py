@@ -45,6 +45,7 @@ from helvetia.kernel.secrets import digest
 from helvetia.plugins.api import tokens
 from helvetia.plugins.api.models import Invitation
 from helvetia.plugins.notifications.models import Channel
+from helvetia.plugins.sources.git.credentials.models import Credentials
 from helvetia.plugins.webhooks.models import Webhook
 from tests.stock import endpoints
 
@@ -79,6 +80,8 @@ CASES = {
     "environment_index": Case(200),
     "environment_change": Case(200, {"set": {"A": "1"}}),
     "environment_diff": Case(200),
+    "environment_of_team": Case(200),
+    "environment_change_of_team": Case(200, {"set": {"A": "1"}}),
     "domains_index": Case(200),
     "domains_certificate": Case(200),
     "domains_add": Case(201, {"hostname": "more.example.com"}),
@@ -124,6 +127,9 @@ CASES = {
     "accounts_disconnect": Case(404),
     "teams_index": Case(200),
     "teams_create": Case(201, {"name": "new"}),
+    # Admitted, and then told that it has services.
+    "teams_delete": Case(409),
+    "teams_leave": Case(204),
     "teams_members": Case(200),
     "teams_add": Case(201, {"user": GUEST}),
     "teams_change": Case(200, {"role": "viewer"}),
@@ -142,6 +148,7 @@ CASES = {
     "webhooks_deploy": Case(202),
     "webhooks_show": Case(200),
     "webhooks_create": Case(201, {}),
+    "webhooks_change": Case(200, {"paths": ["src"]}),
     "webhooks_remove": Case(204),
     "webhooks_deliveries": Case(200),
     "webhooks_delivery": Case(200),
@@ -151,6 +158,9 @@ CASES = {
     "previews_enable": Case(201, {}),
     "previews_disable": Case(404),
     "previews_remove": Case(404),
+    "credentials_show": Case(200),
+    "credentials_give": Case(201, {"password": "token"}),
+    "credentials_remove": Case(204),
     "github_about": Case(200),
     # Admitted, and then told that they have not connected GitHub, or have named no repository.
     "github_repositories": Case(409),
@@ -269,8 +279,9 @@ async def test_the_lowest_that_may_gets_through(world: World, name: str) -> None
 async def test_operators_may_everything(world: World, name: str) -> None:
     answer = await call_endpoint(world, ENDPOINTS[name], who="operator")
     expected = CASES[name].status
-    # A token is the operator's own or nobody's.
-    assert answer.status == (404 if name == "tokens_revoke" else expected), answer.raw
+    # A token is the operator's own or nobody's, and so is being in a team.
+    own = name in ("tokens_revoke", "teams_leave")
+    assert answer.status == (404 if own else expected), answer.raw
 
 
 @pytest.mark.parametrize("scope", ["read", "deploy"])
@@ -428,6 +439,10 @@ async def _things() -> dict[str, str]:
     await Membership.get_or_create(
         user_id=other.id, team_id=service.team_id, defaults={"role": Role.MEMBER}
     )
+    await Credentials.all().delete()
+    await Credentials.create(
+        service_id=service.id, kind="password", address=service.source_url, secret=""
+    )
     await Invitation.all().delete()
     invitation = await Invitation.create(
         team_id=service.team_id, role="viewer", digest="i", expires_at=now + timedelta(days=1)
@@ -439,6 +454,7 @@ async def _things() -> dict[str, str]:
         "service": service.name,
         "session": session.id,
         "team": "ours",
+        "membership": "ours",
         "user": other.id,
         "invitation": invitation.id,
         "deployment": deployment.id,

@@ -15,6 +15,7 @@ from webhook_support import Hook, made
 from helvetia import Identity
 from helvetia.kernel import accounts
 from helvetia.kernel.models import Deployment, Domain, Service, Session, User, utcnow
+from helvetia.plugins.notifications.models import Channel
 
 pytestmark = [
     pytest.mark.postgres,
@@ -34,7 +35,7 @@ async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
 
 async def test_every_endpoint_works(world: World) -> None:
     for name, endpoint in sorted(ENDPOINTS.items()):
-        if name == "tokens_revoke":
+        if name in ("tokens_revoke", "teams_leave"):
             continue
         await Session.all().delete()
         answer = await call_endpoint(world, endpoint, who=LOWEST[endpoint.policy])
@@ -42,6 +43,7 @@ async def test_every_endpoint_works(world: World) -> None:
         if endpoint.result is not None and answer.status < 300:
             TypeAdapter(endpoint.result).validate_json(answer.raw)
         await Service.all().delete()
+        await Channel.all().delete()
 
 
 async def test_a_delivery_that_comes_many_times_at_once_counts_once(world: World) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from http_support import World, archive, make_deployment, make_release, make_service
@@ -17,8 +19,10 @@ from helvetia.kernel.models import (
     Event,
     Instance,
     InstanceStatus,
+    Release,
     Service,
     Team,
+    utcnow,
 )
 
 NEW = {"name": "web", "source": "https://git.example/app.git"}
@@ -175,6 +179,48 @@ async def test_a_list_takes_as_many_queries_for_many_as_for_one(
     assert many == one
     # Two to find out who asks, at most three for the list, one more for the service in the path.
     assert many <= 6
+
+
+async def test_a_list_shows_each_change_at_once(either: World) -> None:
+    team = await Team.get(name="ours")
+    service = await make_service("kept", team_id=team.id)
+    await make_service("other", source_url="https://git.example/\u00fc.git")
+
+    async def listed() -> dict[str, Any]:
+        answer = await either.get("/api/v1/services")
+        one = await either.get("/api/v1/services/kept")
+        first = {**answer.json["items"][0], "instances": []}
+        # A list has the very words of a single service, put together by hand or not.
+        assert first == {**one.json, "instances": []}
+        assert [item["name"] for item in answer.json["items"]] == ["kept", "other"]
+        return first
+
+    before = await listed()
+    assert await listed() == before
+    instance = {"service_id": service.id, "runtime": "gone", "status": InstanceStatus.LIVE}
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "release": lambda: make_release(service, 1),
+        "settings": lambda: Service.filter(id=service.id).update(settings={"drain_seconds": 7}),
+        "status_reason": lambda: Service.filter(id=service.id).update(status_reason='a "word"'),
+        "domains": lambda: Domain.create(
+            service_id=service.id, hostname="kept.example.com", verified_at=utcnow()
+        ),
+        "live": lambda: _start(instance),
+    }
+    for field, change in changes.items():
+        await change()
+        now = await listed()
+        assert now[field] != before[field], field
+        before = now
+    assert before["live"] == 1
+    assert before["domains"] == ["kept.localhost", "kept.example.com"]
+    page = await either.get("/api/v1/services?limit=1")
+    assert page.json["next"] is not None
+
+
+async def _start(instance: dict[str, Any]) -> None:
+    release = await Release.get(service_id=instance["service_id"])
+    await Instance.create(release_id=release.id, **instance)
 
 
 async def test_a_service_shows_its_live_release_and_newest_deployment(world: World) -> None:

@@ -11,7 +11,10 @@ import pytest
 from browser import Browser
 from http_support import World, make_service, open_platform, populate, serve, user
 
+from helvetia.kernel import events
 from helvetia.kernel.models import Event, Membership, Role, Service, Team, User
+from helvetia.plugins.api.models import Invitation
+from helvetia.plugins.notifications.models import Channel
 
 OURS = "/api/v1/teams/ours"
 MEMBERS = f"{OURS}/members"
@@ -89,6 +92,88 @@ async def test_two_owners_do_not_leave_a_team_without_one(either: World) -> None
     )
     assert sorted(statuses) in ([200, 403], [200, 409])
     assert await Membership.filter(team__name="ours", role=Role.OWNER).count() == 1
+    await Membership.filter(user__name__in=["owner", "admin"]).update(role=Role.OWNER)
+    statuses = await asyncio.gather(leave(either, "admin"), leave(either, "owner"))
+    assert sorted(statuses) == [204, 409]
+    assert await Membership.filter(team__name="ours", role=Role.OWNER).count() == 1
+
+
+async def leave(world: World, who: str, team: str = "ours") -> int:
+    return (await world.call("DELETE", f"/api/v1/memberships/{team}", who=who)).status
+
+
+async def test_members_leave(world: World) -> None:
+    for who in ("viewer", "admin"):
+        assert await leave(world, who) == 204
+        assert await role_of(who) is None
+        assert (await world.get(MEMBERS, who=who)).status == 404
+    # Who is not in it learns nothing of it, operators neither.
+    assert [await leave(world, who) for who in ("viewer", "stranger", "operator")] == [404] * 3
+    assert await leave(world, "owner", "nothing") == 404
+    assert await leave(world, "owner", "x" * 40) == 404
+    # The last owner stays until there is another.
+    assert await leave(world, "owner") == 409
+    assert await set_role(world, "member", "owner", "owner") == 200
+    team = await Team.get(name="ours")
+    assert await leave(world, "owner", team.id) == 204
+    assert await role_of("member") is Role.OWNER
+    entries = await Event.filter(kind="member.left", team_id=team.id)
+    assert {one.actor for one in entries} == {
+        await id_of(one) for one in ("viewer", "admin", "owner")
+    }
+
+
+async def test_a_team_without_services_is_deleted(world: World) -> None:
+    assert (await world.post("/api/v1/teams", {"name": "shop"}, who="viewer")).status == 201
+    shop = "/api/v1/teams/shop"
+    await world.post(
+        f"{shop}/members", {"user": await id_of("admin"), "role": "admin"}, who="viewer"
+    )
+    await world.post(f"{shop}/invitations", {}, who="viewer")
+    channel = {"name": "ops", "kind": "slack", "target": "https://a.example/b"}
+    assert (await world.post(f"{shop}/notifications", channel, who="viewer")).status == 201
+    new = {"name": "till", "source": "https://git.example/app.git", "team": "shop"}
+    assert (await world.post("/api/v1/services", new, who="viewer")).status == 201
+    refused = await world.call("DELETE", shop, who="viewer")
+    assert (refused.status, refused.json["code"]) == (409, "conflict")
+    assert "till" in refused.json["detail"]
+    await Service.filter(name="till").delete()
+    # For its owners; who is none of it does not see it.
+    statuses = [(await world.call("DELETE", shop, who=who)).status for who in ("admin", "stranger")]
+    assert statuses == [403, 404]
+    assert (await world.call("DELETE", shop, who="viewer")).status == 204
+    assert (await world.call("DELETE", shop, who="viewer")).status == 404
+    assert not await Team.exists(name="shop")
+    assert not await Membership.filter(team__name="shop").exists()
+    assert not await Invitation.exists()
+    while await events.deliver(world.platform.providers):
+        pass
+    assert not await Channel.exists()
+    entry = await Event.get(kind="team.deleted")
+    assert (entry.actor, entry.data["name"]) == (await id_of("viewer"), "shop")
+
+
+async def test_the_team_of_the_installation_stays(world: World) -> None:
+    refused = await world.call("DELETE", "/api/v1/teams/default", who="operator")
+    assert (refused.status, refused.json["code"]) == (409, "conflict")
+    assert await Team.exists(name="default")
+
+
+async def test_a_service_that_is_made_meanwhile_keeps_its_team(either: World) -> None:
+    world = either
+    await world.post("/api/v1/teams", {"name": "shop"}, who="viewer")
+    for number in range(5):
+        new = {"name": f"s{number}", "source": "https://git.example/a.git", "team": "shop"}
+        made, gone = await asyncio.gather(
+            world.post("/api/v1/services", new, who="viewer"),
+            world.call("DELETE", "/api/v1/teams/shop", who="viewer"),
+        )
+        kept = await Service.filter(name=f"s{number}").exists()
+        assert kept == await Team.exists(name="shop"), (made.json, gone.json)
+        assert kept == (gone.status == 409)
+        if not kept:
+            await world.post("/api/v1/teams", {"name": "shop"}, who="viewer")
+        await Service.filter(name=f"s{number}").delete()
 
 
 async def test_a_team_of_ones_own(world: World) -> None:

@@ -213,6 +213,24 @@ async def test_paths(world: World, paths: list[str], files: list[str], verdict: 
     assert (await hook.send(push(commits=[]))).json["verdict"] == "deployed"
 
 
+async def test_paths_change_and_the_secrets_stay(world: World, hook: Hook) -> None:
+    path = "/api/v1/services/web/webhook"
+    changed = await world.call("PATCH", path, json={"paths": ["src"]}, who="admin")
+    assert (changed.status, changed.json["paths"]) == (200, ["src"])
+    assert hook.secret not in changed.raw.decode()
+    # The push changes a file of docs, and is signed with the secret from before.
+    assert (await hook.send()).json["verdict"] == "ignored"
+    for wrong in ({"paths": ["!!x"]}, {"paths": "src"}, {}, {"secret": "x", "paths": []}):
+        assert (await world.call("PATCH", path, json=wrong, who="admin")).status == 422
+    await world.call("PATCH", path, json={"paths": []}, who="admin")
+    assert (await hook.send()).json["verdict"] == "deployed"
+    entry = await Event.filter(kind="webhook.changed").order_by("created_at").first()
+    assert entry is not None
+    assert json.loads(entry.data["after"]) == {"paths": ["src"]}
+    await world.call("DELETE", path, who="admin")
+    assert (await world.call("PATCH", path, json={"paths": []}, who="admin")).status == 404
+
+
 async def test_other_events_start_nothing(world: World, hook: Hook) -> None:
     assert (await hook.send({"zen": "x"}, event="ping")).json["reason"] == "the hook works"
     answer = await hook.send({}, event="issues")

@@ -193,6 +193,16 @@ def repository(make_repository: Callable[..., Repository]) -> Repository:
 
 
 @pytest.fixture
+def make_server(tmp_path: Path) -> Callable[..., Server]:
+    """A server that is not served yet."""
+
+    def make(**values: str) -> Server:
+        return Server(tmp_path / "repositories", **values)
+
+    return make
+
+
+@pytest.fixture
 def checkout_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     folder.mkdir()

@@ -21,7 +21,8 @@ async def index(call: Call, query: PageQuery) -> schemas.Page[schemas.Service]:
     """List services by name."""
     teams = call.caller.visible_teams
     found = await summaries.page(call.platform, teams, after=query.after, limit=query.wanted)
-    return page(query, found, key=lambda one: one.name, show=lambda one: one)
+    shown = page(query, found, key=lambda one: one.name, show=lambda one: one)
+    return summaries.Listing(items=shown.items, next=shown.next)
 
 
 @resource.post(

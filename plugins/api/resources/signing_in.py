@@ -111,9 +111,13 @@ async def complete(call: Call, provider: str) -> web.StreamResponse:
     if isinstance(result, web.StreamResponse):
         return _answered(result)
     caller = await _present(call.request)
-    if caller is not None and connecting.is_meant(call, caller, entry.name):
-        return await _connected(call, entry, caller, result)
-    return await _signed_in(call, entry, caller, result)
+    try:
+        if caller is not None and connecting.is_meant(call, caller, entry.name):
+            return await _connected(call, entry, caller, result)
+        return await _signed_in(call, entry, caller, result)
+    except HelvetiaError:
+        await _tell_refused(entry, result)
+        raise
 
 
 @resource.post(
@@ -235,6 +239,15 @@ async def _connected(
 async def _tell_accepted(entry: Entry[AuthProvider], user_id: str, identity: Identity) -> None:
     async with plugin_call(entry.plugin, f"{entry.name}.accepted", _SECONDS):
         await entry.provider.accepted(user_id, identity)
+
+
+async def _tell_refused(entry: Entry[AuthProvider], identity: Identity) -> None:
+    """Tell the provider, whose trouble must not hide why."""
+    try:
+        async with plugin_call(entry.plugin, f"{entry.name}.refused", _SECONDS):
+            await entry.provider.refused(identity)
+    except HelvetiaError:
+        _log.exception("refusing an identity")
 
 
 def _keep_next(request: web.Request, response: web.StreamResponse, said: object) -> None:

@@ -41,6 +41,24 @@ async def create(call: Call, body: people.NewTeam) -> people.Team:
     return _shown(call, team, 1).model_copy(update={"role": "owner"})
 
 
+@resource.delete(_TEAM, policy=Policy.ADMIN, summary="Delete a team", status=204, errors=[Conflict])
+async def delete(call: Call, team: Team) -> None:
+    """Delete a team without services, with its members and invitations; for its owners."""
+    await teams.delete(call.caller, team)
+
+
+@resource.delete(
+    "/api/v1/memberships/{membership}",
+    policy=Policy.SIGNED_IN,
+    summary="Leave a team",
+    status=204,
+    errors=[Conflict, NotFound],
+)
+async def leave(call: Call, membership: str) -> None:
+    """Leave a team, by its name or id. The last owner stays."""
+    await teams.leave(call.caller, membership)
+
+
 @resource.get(_MEMBERS, policy=Policy.VIEWER, summary="List members")
 async def members(call: Call, team: Team, query: PageQuery) -> schemas.Page[people.Member]:
     """List who is in a team, by name."""

@@ -42,6 +42,12 @@ async def keep(
     return True
 
 
+async def is_kept(kernel: Kernel, subject: str, token: str) -> bool:
+    """Tell whether a token is the one that is kept of a person."""
+    grant = await Grant.get_or_none(subject=subject)
+    return grant is not None and kernel.unseal(grant.token, place=_place(subject)) == token
+
+
 async def take(kernel: Kernel, subject: str) -> str | None:
     """Forget a person's token and return it, to be revoked; None if there is none."""
     grant = await Grant.get_or_none(subject=subject)

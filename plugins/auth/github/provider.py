@@ -165,6 +165,12 @@ class GitHubAuth(AuthProvider):
         if not is_kept:
             await self._revoke(granted.token)
 
+    async def refused(self, identity: Identity) -> None:
+        """Have GitHub forget a token that is of no use here."""
+        assert isinstance(identity, GitHubIdentity)
+        if not await grants.is_kept(self._kernel, identity.subject, identity.granted.token):
+            await self._revoke(identity.granted.token)
+
     async def disconnected(self, user_id: str, subject: str) -> None:
         """Have GitHub forget the token, and forget it ourselves first."""
         if token := await grants.take(self._kernel, subject):

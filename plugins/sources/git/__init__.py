@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from helvetia import Kernel, SettingsSection, Source, hookimpl
+from helvetia import EventListener, Kernel, ModelApp, SettingsSection, Source, hookimpl
 
 from .settings import GitSettings
 from .source import GitSource
+
+if TYPE_CHECKING:
+    from helvetia import Resource
 
 __all__ = ["GitSettings", "GitSource"]
 
@@ -24,3 +28,29 @@ def helvetia_settings() -> Iterable[SettingsSection]:
 def helvetia_sources(kernel: Kernel) -> Iterable[Source]:
     """Offer the source `git`."""
     yield GitSource(kernel)
+
+
+@hookimpl
+def helvetia_models() -> Iterable[ModelApp]:
+    """Declare the table of credentials."""
+    yield ModelApp(
+        label="git",
+        models="helvetia.plugins.sources.git.credentials.models",
+        migrations="helvetia.plugins.sources.git.credentials.migrations",
+    )
+
+
+@hookimpl
+def helvetia_resources() -> Iterable[Resource]:
+    """Offer to give and take credentials."""
+    from .credentials.managing import resource
+
+    yield resource
+
+
+@hookimpl
+def helvetia_listeners() -> Iterable[EventListener]:
+    """Forget the credentials of services that are gone."""
+    from .credentials.forgetting import Forgetting
+
+    yield Forgetting()

@@ -61,9 +61,8 @@ def write_access(scratch: Path, remote: Remote, access: Access) -> tuple[str, di
         return text, {}
     username = access.credentials.get("username") or "x-access-token"
     password = access.credentials["password"]
-    for value in (username, password):
-        if not value.isprintable() or '"' in username or "\\" in username:
-            raise InvalidInput("credentials", "a user name or password has forbidden characters")
+    if forbidden_in(username, password):
+        raise InvalidInput("credentials", "a user name or password has forbidden characters")
     text += f'[credential "{remote.origin}"]\n\tusername = "{username}"\n'
     host = remote.origin.partition("://")[2]
     scheme = remote.protocol
@@ -74,6 +73,13 @@ def write_access(scratch: Path, remote: Remote, access: Access) -> tuple[str, di
     _write(scratch / "password", password + "\n", 0o600)
     _write(scratch / "askpass", _ASKPASS, 0o700)
     return text, {"GIT_ASKPASS": str(scratch / "askpass")}
+
+
+def forbidden_in(username: str, password: str) -> str:
+    """Return which of them git's dialogue cannot carry; "" if it can carry both."""
+    if not username.isprintable() or set(username) & set('":\\'):
+        return "username"
+    return "" if password.isprintable() else "password"
 
 
 _SSH_VARIANT = {"GIT_SSH_VARIANT": "ssh"}

@@ -12,6 +12,11 @@ from helvetia import InvalidInput, SourceError
 from .addresses import Remote, parse_address
 from .session import GitSession
 
+OPTIONS = {
+    "submodules": "`true`: submodules on the same host are fetched too",
+    "lfs": "`true`: files of Git LFS are fetched; `pointers`: they are deployed as pointers",
+}
+_VALUES = {"submodules": ("true", "false"), "lfs": ("true", "false", "pointers")}
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _LONGEST_POINTER = 1024
 _MOST_SUBMODULES = 50
@@ -81,8 +86,19 @@ def _joined(base: str, relative: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """Refuse values that mean nothing.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    for name, allowed in _VALUES.items():
+        if options.get(name, "") not in ("", *allowed):
+            raise InvalidInput(f"settings.source.{name}", f"must be one of {', '.join(allowed)}")
+
+
 def find_pointers(folder: Path, *, most: int = 6) -> list[str]:
-    """Return some of the files that are pointers of Git LFS instead of what they stand for."""
+    """Return files that are pointers of Git LFS instead of what they stand for; `most` of them."""
     found: list[str] = []
     for parent, folders, names in os.walk(folder):
         folders.sort()
@@ -115,8 +131,8 @@ def refuse_pointers(pointers: list[str], options: Mapping[str, str]) -> None:
     if pointers and options.get("lfs") != "pointers":
         raise SourceError(
             f"Files are kept in Git LFS, which is not fetched: {some(pointers)}.",
-            hint="Keep them in the repository itself, or set the service's source option `lfs` to "
-            "`pointers` to deploy the pointers as they are.",
+            hint="Set the service's source option `lfs` to `true` to fetch them, or to `pointers` "
+            "to deploy the pointers as they are.",
         )
 
 

@@ -17,7 +17,8 @@ class AccessDenied(SourceError):
 
 _PRIVATE = (
     "{url} was not found, or it is private.",
-    "Check the address; for a private repository give the service credentials.",
+    "Check the address; for a private repository give the service credentials: "
+    "`helvetia credentials SERVICE give`.",
 )
 _NO_ROOM = "Make room on the disk of the data folder, then deploy again."
 _DENIED = (

@@ -53,7 +53,8 @@ async def fetch_commit(
             session.remote.url,
             *refspecs,
         )
-        if await _has(session, sha):
+        # Asked for by its SHA it came, or git failed.
+        if (refspecs == (sha,) and not fetched.code) or await _has(session, sha):
             return
         errors = fetched.errors.lower()
         if "not our ref" in errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,13 +116,19 @@ async def _described(session: GitSession, sha: str, *, ref: str) -> Revision:
         # The commit alone: a host that can filter sends no files at all.
         await fetch_commit(session, sha, ref, only_commit=True)
         arguments = [f"--git-dir={session.repository}"]
-    peeled = await session.run(*arguments, "rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
-    commit = peeled.stdout.decode().strip()
-    if peeled.code or not SHA.fullmatch(commit):
+    arguments += ["--no-replace-objects", "cat-file", "commit", f"{sha}^{{commit}}"]
+    output = await session.run(*arguments, output=Output())
+    if output.code:
         raise SourceError(f"`{ref or sha}` is no commit in {session.remote.url}.")
-    output = await session.run(*arguments, "cat-file", "commit", commit, output=Output())
-    author, message = parse_commit(bytes(output.stdout))
-    return Revision(sha=commit, ref=ref, message=message, author=author)
+    data = bytes(output.stdout)
+    author, message = parse_commit(data)
+    return Revision(sha=_name_of(data, like=sha), ref=ref, message=message, author=author)
+
+
+def _name_of(commit: bytes, *, like: str) -> str:
+    """Return the SHA of a raw commit; git makes it of the commit and its length."""
+    made = hashlib.sha256 if len(like) == 64 else hashlib.sha1
+    return made(b"commit %d\0" % len(commit) + commit).hexdigest()
 
 
 def parse_commit(data: bytes) -> tuple[str, str]:

@@ -91,8 +91,11 @@ class Output:
 class GitSession:
     """The git commands of one request, all about one remote."""
 
-    def __init__(self, scratch: Path, remote: Remote, environment: dict[str, str]) -> None:
+    def __init__(
+        self, scratch: Path, remote: Remote, access: Access, environment: dict[str, str]
+    ) -> None:
         self.remote = remote
+        self.access = access
         self.repository = scratch / "repository"
         self._scratch = scratch
         self._environment = environment
@@ -162,7 +165,7 @@ async def open_session(
     async with file_lock(scratch / _LOCK):
         try:
             environment = await asyncio.to_thread(_prepare, scratch, remote, access)
-            session = GitSession(scratch, remote, environment)
+            session = GitSession(scratch, remote, access, environment)
             session.limit(limit_mib)
             yield session
         finally:

@@ -23,8 +23,10 @@ from helvetia import (
 
 from .access import Access
 from .addresses import SHA, Remote, check_ref, parse_address
-from .extras import find_pointers, refuse_pointers, some, submodule_urls
+from .extras import OPTIONS, check_options, find_pointers, refuse_pointers, some, submodule_urls
 from .fetching import fetch_commit
+from .lfs import LargeFiles
+from .masking import NoLog, masked
 from .network import admit
 from .revisions import find_revision, git_folder
 from .session import GitSession, open_session, remove_leftovers
@@ -33,12 +35,14 @@ from .trees import TreeReader, empty, write_tree
 
 _OLDEST = (2, 37)
 _DEEPEST = 5
+_MIB = 1024 * 1024
 
 
 class GitSource(Source):
     """Reads any Git repository; github.com and the like may have better sources of their own."""
 
     name = "git"
+    options = OPTIONS
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -82,8 +86,14 @@ class GitSource(Source):
         ref = address.ref or None
         if ref is not None:
             check_ref(ref)
-        async with self._session(address) as session:
-            return await find_revision(session, ref)
+        check_options(address.options)
+        place = await self._with_credentials(address)
+
+        async def read(_: LogSink) -> Revision:
+            async with self._session(place) as session:
+                return await find_revision(session, ref)
+
+        return await masked(place.credentials, NoLog(), read)
 
     async def checkout(
         self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink
@@ -93,12 +103,26 @@ class GitSource(Source):
             raise InvalidInput("ref", "a commit is written as 40 or 64 hexadecimal digits")
         if revision.ref:
             check_ref(revision.ref)
-        try:
-            await self._checkout(address, revision, folder, log, depth=0)
+        check_options(address.options)
+        place = await self._with_credentials(address)
+
+        async def read(log: LogSink) -> None:
+            await self._checkout(place, revision, folder, log, depth=0)
             refuse_pointers(await asyncio.to_thread(find_pointers, folder), address.options)
+
+        try:
+            await masked(place.credentials, log, read)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(empty, folder))
             raise
+
+    async def _with_credentials(self, address: SourceAddress) -> SourceAddress:
+        """Add what was given for the repository; submodules on its host are read with the same."""
+        if address.credentials or not address.service_id:
+            return address
+        from .credentials.keeping import with_credentials
+
+        return await with_credentials(self._kernel, address)
 
     async def _checkout(
         self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink, *, depth: int
@@ -109,6 +133,11 @@ class GitSource(Source):
             log.line(f"Fetching {revision.short} from {session.remote.url}")
             await fetch_commit(session, revision.sha, revision.ref)
             await write_tree(session, revision.sha, folder, tree, log)
+            if address.options.get("lfs") == "true":
+                is_private = address.trusted or settings.allow_private_hosts
+                most = settings.max_size_mib * _MIB - tree.bytes
+                files = LargeFiles(session, allow_private=is_private, most_bytes=most)
+                await files.fetch(folder, log)
             urls: dict[str, str] = {}
             if tree.submodules and address.options.get("submodules") == "true":
                 urls = await submodule_urls(session, folder, tree.submodules)

@@ -19,13 +19,13 @@ from helvetia import (
     SourceAddress,
     SourceError,
 )
-from helvetia.masking import Redactor
 from helvetia.plugins.github.addresses import clone_url, repository_name
 from helvetia.plugins.github.credentials import Reader, client_of, clone_token, find_reader
 from helvetia.plugins.github.errors import GitHubDown, GitHubError, GitHubLimited, GitHubRefused
 from helvetia.plugins.github.settings import GitHubSettings
 from helvetia.plugins.sources.git import GitSource
 from helvetia.plugins.sources.git.failures import AccessDenied, HostDown
+from helvetia.plugins.sources.git.masking import NoLog
 
 Result = TypeVar("Result")
 Read = Callable[[SourceAddress, LogSink], Awaitable[Result]]
@@ -37,6 +37,7 @@ class GitHubSource(Source):
     """Reads repositories at GitHub by their https address, or by `owner/name`."""
 
     name = "github"
+    options = GitSource.options
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -60,7 +61,7 @@ class GitHubSource(Source):
         async def read(place: SourceAddress, _: LogSink) -> Revision:
             return await self._git.resolve(place)
 
-        return await self._reading(address, _Nowhere(), read)
+        return await self._reading(address, NoLog(), read)
 
     async def checkout(
         self, address: SourceAddress, revision: Revision, folder: Path, log: LogSink
@@ -128,7 +129,7 @@ class GitHubSource(Source):
             token = await clone_token(self._kernel, reader, renew=renewed)
             place = self._place(name, address, token)
             try:
-                return await _masked(token, log, place, read)
+                return await read(place, log)
             except AccessDenied:
                 if reader.installation is None or renewed:
                     raise
@@ -153,43 +154,3 @@ class GitHubSource(Source):
         credentials = {"username": "x-access-token", "password": token} if token else {}
         url = clone_url(name, self._settings)
         return replace(address, url=url, credentials=credentials, trusted=True)
-
-
-async def _masked(
-    token: str | None, log: LogSink, place: SourceAddress, read: Read[Result]
-) -> Result:
-    """Read, and let nothing that git says tell the token."""
-    if not token:
-        return await read(place, log)
-    redactor = Redactor([token])
-    try:
-        return await read(place, _Masked(log, redactor))
-    except SourceError as error:
-        message, hint = redactor.text(error.message), redactor.text(error.hint)
-        raise type(error)(message, hint=hint) from None
-
-
-class _Masked:
-    """A log that does not tell a token."""
-
-    def __init__(self, log: LogSink, redactor: Redactor) -> None:
-        self._log = log
-        self._redactor = redactor
-
-    def line(self, text: str) -> None:
-        """Append one line."""
-        self._log.line(self._redactor.text(text))
-
-    def write(self, data: bytes, stream: str = "stdout") -> None:
-        """Append whole output; git's is never written bit by bit here."""
-        self._log.write(self._redactor.text(data.decode("utf-8", "replace")).encode(), stream)
-
-
-class _Nowhere:
-    """A log that nobody reads."""
-
-    def line(self, text: str) -> None:
-        """Forget a line."""
-
-    def write(self, data: bytes, stream: str = "stdout") -> None:
-        """Forget output."""

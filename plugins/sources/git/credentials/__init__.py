@@ -1,0 +1,1 @@
+"""What private repositories are read with: kept, shown without the secret, and forgotten."""
