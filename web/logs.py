@@ -13,7 +13,7 @@ from .filters import instance
 from .service_page import frame, load
 from .visit import Visit
 
-LINES = 500
+LINES = 200
 """How many lines a page has without scripts."""
 
 

@@ -44,6 +44,7 @@ async def build_for(
     return log
 
 
+@pytest.mark.long
 async def test_the_next_build_finds_it_with_its_layers_and_nothing_else(
     make: Make, workshop: Workshop, docker_engine: DockerEngine, installation: str
 ) -> None:

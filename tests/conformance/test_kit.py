@@ -51,6 +51,7 @@ def caught(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return outcomes(run_pytest(folder, "-rA", "-q", *tests))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", mutants.CAUGHT_BY)
 def test_a_defect_is_caught_by_its_promise(mutant: str, caught: dict[str, str]) -> None:
     assert caught[f"Test{mutant}::{mutants.CAUGHT_BY[mutant]}"] == "FAILED"

@@ -53,11 +53,16 @@ def import_name(file: Path) -> str:
     return ".".join(("helvetia", *parts)).removesuffix(".__init__")
 
 
-def imports(file: Path) -> Iterator[tuple[str, int]]:
-    """Go through the modules that a file imports, wherever it does, with the line.
+@cache
+def imports(file: Path) -> tuple[tuple[str, int], ...]:
+    """Return the modules that a file imports, wherever it does, with the line.
 
     What comes from a package may be a module of it: `from a import b` gives `a.b` if that is one.
     """
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[tuple[str, int]]:
     package = ["helvetia", *file.relative_to(ROOT).parent.parts]
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):

@@ -146,6 +146,7 @@ def test_a_build_that_prints_its_secrets_and_a_dockerfile_that_is_written(
     assert "there is a Dockerfile" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_service_with_a_volume_is_stopped_first_and_comes_back(
     platform: Installation, docker_engine: DockerEngine, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ console.error("the very last line");
 _GROWTH_MIB = 64
 
 
+@pytest.mark.long
 def test_a_build_floods_its_log(shared: Installation, repository: Repository) -> None:
     script = {"package.json": '{"scripts": {"build": "node build.js"}}', "build.js": _FLOOD}
     repository.commit("one", {**apps.server("one"), **script})

@@ -177,6 +177,7 @@ def read_only(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_the_data_folder_can_only_be_read(tmp_path: Path) -> None:
     home = tmp_path / "home"
     app = App(tmp_path / "repository", "web")

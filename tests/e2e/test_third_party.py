@@ -130,6 +130,7 @@ def test_the_plugin_deploys(stranger: Installation, notes: Path) -> None:
     assert b"<strong>train</strong>" in stranger.get("notes.localhost", "/trips/zermatt.html")[1]
 
 
+@pytest.mark.long
 def test_a_broken_plugin_is_quarantined(
     stranger: Installation, binaries: Path, wheels: dict[str, Path], notes: Path
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_broken_plugin_is_quarantined(
     assert stranger.json("doctor")["ok"]
 
 
+@pytest.mark.long
 def test_disable_and_enable(stranger: Installation, notes: Path) -> None:
     told = stranger.run("plugins", "disable", "builder-markdown")
     assert "a running platform must be restarted" in told.stderr

@@ -200,6 +200,7 @@ async def test_routes_outlive_a_killed_traefik(world: World) -> None:
     assert await world.ask() == "two"
 
 
+@pytest.mark.long
 async def test_routes_outlive_an_engine_that_is_killed_and_started_again(tmp_path: Path) -> None:
     with running_engine() as engine:
         image = app_image(engine, tmp_path / "app")
