@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from helvetia.kernel.errors import ReleaseFailed
 
 from .base import Conformance, Lines, cancel_midway, eventually, read_files
 
-_SHOWN_SECONDS = 10
+_SHOWN_SECONDS = 30
+_AGAIN_SECONDS = 3
 _TYPIST = """
 import os, signal, sys, time
 def size(*_):
@@ -36,6 +38,23 @@ except KeyboardInterrupt:
     print("caught", flush=True)
 sys.exit(int(input()))
 """
+
+
+@contextlib.asynccontextmanager
+async def _repeated(act: Callable[[int], Awaitable[None]], *values: int) -> AsyncIterator[None]:
+    """Do it with each value in turn meanwhile: a program may be told just before it listens."""
+
+    async def go_on() -> None:
+        for value in itertools.cycle(values):
+            await act(value)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Lifeline:
@@ -97,8 +116,8 @@ class OneOffConformance(Conformance):
             await self._shown(terminal, "33 101 at first")
             await terminal.write(b"typed\n")
             await self._shown(terminal, "got typed")
-            await terminal.resize(44, 22)
-            await self._shown(terminal, "22 44 now")
+            async with _repeated(lambda rows: terminal.resize(44, rows), 22, 23):
+                await self._shown(terminal, "22 44 now")
             await terminal.write(b"\x03")
             await self._shown(terminal, "caught")
             await terminal.write(b"5\n")

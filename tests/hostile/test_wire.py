@@ -94,7 +94,9 @@ async def test_many_such_connections_take_nothing_from_others(world: World) -> N
     assert time.monotonic() - began < 2
     async with asyncio.timeout(15):
         for reader, writer in opened:
-            assert await reader.read() == b""
+            # Cut off in the middle of what it sent.
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
             writer.close()
 
 

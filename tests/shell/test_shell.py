@@ -57,9 +57,17 @@ async def test_a_person_at_a_terminal(place: Place) -> None:
         await shell.socket.send_str("this is no size")
         await shell.socket.send_bytes(b"stty size\n")
         await shell.until("20 60")
-        await shell.socket.send_bytes(b"sleep 600\n\x03")
-        await shell.socket.send_bytes(b"echo still here\n")
+        await shell.socket.send_bytes(b"sleep 600\n")
+
+        async def interrupt() -> None:
+            # As a person does, until it helps: between two programs it is for nobody.
+            while True:
+                await shell.socket.send_bytes(b"\x03echo still here\n")
+                await asyncio.sleep(3)
+
+        again = asyncio.create_task(interrupt())
         await shell.until("still here\r\n")
+        again.cancel()
         await shell.socket.send_bytes(b"exit 7\n")
         assert await shell.end() == {"exit_code": 7, "reason": ""}
     assert place.left == []

@@ -60,6 +60,13 @@ async def test_interrupted_it_ends_the_command(place: Place) -> None:
             await asyncio.sleep(0.02)
 
 
+async def interrupt(leader: int) -> None:
+    """Press Ctrl-C as a person does, until it helps: between two programs it is for nobody."""
+    while True:
+        os.write(leader, b"\x03echo on''ward\n")
+        await asyncio.sleep(3)
+
+
 async def test_a_shell_at_a_real_terminal(place: Place) -> None:
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (31, 97))
@@ -77,8 +84,9 @@ async def test_a_shell_at_a_real_terminal(place: Place) -> None:
         # One program: between two, a Ctrl-C is for nobody.
         os.write(leader, b"sh -c 'stty size; sleep 600'\n")
         await until("31 97")
-        os.write(leader, b"\x03echo on''ward\n")
+        again = asyncio.create_task(interrupt(leader))
         await until("onward")
+        again.cancel()
         os.write(leader, b"exit 4\n")
         assert await asyncio.wait_for(process.wait(), 60) == 4
         assert termios.tcgetattr(follower) == before, "the terminal is as it was"
