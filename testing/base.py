@@ -59,6 +59,23 @@ class Lines:
         return "\n".join([*self.said, self.output.decode("utf-8", "replace")])
 
 
+@contextlib.asynccontextmanager
+async def repeated(act: Callable[[], Awaitable[None]], seconds: float = 3) -> AsyncIterator[None]:
+    """Do something again and again meanwhile: a program may be told just before it listens."""
+
+    async def go_on() -> None:
+        while True:
+            await act()
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def eventually(
     ask: Callable[[], Awaitable[Value]], accept: Callable[[Value], object], seconds: float = 15
 ) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,9 @@ from helvetia.kernel.contracts.artifact import DIRECTORY
 from helvetia.kernel.contracts.runtime import InstanceSpec, Terminal
 from helvetia.kernel.errors import ReleaseFailed
 
-from .base import Conformance, Lines, cancel_midway, eventually, read_files
+from .base import Conformance, Lines, cancel_midway, eventually, read_files, repeated
 
 _SHOWN_SECONDS = 30
-_AGAIN_SECONDS = 3
 _TYPIST = """
 import os, signal, sys, time
 def size(*_):
@@ -38,23 +37,6 @@ except KeyboardInterrupt:
     print("caught", flush=True)
 sys.exit(int(input()))
 """
-
-
-@contextlib.asynccontextmanager
-async def _repeated(act: Callable[[int], Awaitable[None]], *values: int) -> AsyncIterator[None]:
-    """Do it with each value in turn meanwhile: a program may be told just before it listens."""
-
-    async def go_on() -> None:
-        for value in itertools.cycle(values):
-            await act(value)
-            await asyncio.sleep(_AGAIN_SECONDS)
-
-    task = asyncio.create_task(go_on())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 class Lifeline:
@@ -116,7 +98,8 @@ class OneOffConformance(Conformance):
             await self._shown(terminal, "33 101 at first")
             await terminal.write(b"typed\n")
             await self._shown(terminal, "got typed")
-            async with _repeated(lambda rows: terminal.resize(44, rows), 22, 23):
+            rows = itertools.cycle((22, 23))
+            async with repeated(lambda: terminal.resize(44, next(rows))):
                 await self._shown(terminal, "22 44 now")
             await terminal.write(b"\x03")
             await self._shown(terminal, "caught")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from helvetia import AuthProvider, Check
+from aiohttp import web
+
+from helvetia import AuthProvider, Check, Identity
 from helvetia.kernel.providers import Entry, Family
 
 
@@ -23,10 +25,10 @@ class Slow(AuthProvider):
         await self.may_answer.wait()
         return Check(ok=True, reason="here")
 
-    async def begin(self, request: object) -> object:  # type: ignore[override]
+    async def begin(self, request: web.Request) -> web.StreamResponse:
         raise NotImplementedError
 
-    async def complete(self, request: object) -> object:  # type: ignore[override]
+    async def complete(self, request: web.Request) -> Identity | web.StreamResponse:
         raise NotImplementedError
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from helvetia.kernel.models import Event, Membership, Service
 from helvetia.masking import MASK
+from helvetia.testing.base import repeated
 
 from .conftest import SECRET, Place
 
@@ -58,16 +59,9 @@ async def test_a_person_at_a_terminal(place: Place) -> None:
         await shell.socket.send_bytes(b"stty size\n")
         await shell.until("20 60")
         await shell.socket.send_bytes(b"sleep 600\n")
-
-        async def interrupt() -> None:
-            # As a person does, until it helps: between two programs it is for nobody.
-            while True:
-                await shell.socket.send_bytes(b"\x03echo still here\n")
-                await asyncio.sleep(3)
-
-        again = asyncio.create_task(interrupt())
-        await shell.until("still here\r\n")
-        again.cancel()
+        # As a person does, until it helps: a Ctrl-C between two programs is for nobody.
+        async with repeated(lambda: shell.socket.send_bytes(b"\x03echo still here\n")):
+            await shell.until("still here\r\n")
         await shell.socket.send_bytes(b"exit 7\n")
         assert await shell.end() == {"exit_code": 7, "reason": ""}
     assert place.left == []

@@ -13,6 +13,8 @@ from asyncio.subprocess import PIPE, Process
 
 from http_support import TOKENS
 
+from helvetia.testing.base import repeated
+
 from .conftest import Place
 
 
@@ -60,13 +62,6 @@ async def test_interrupted_it_ends_the_command(place: Place) -> None:
             await asyncio.sleep(0.02)
 
 
-async def interrupt(leader: int) -> None:
-    """Press Ctrl-C as a person does, until it helps: between two programs it is for nobody."""
-    while True:
-        os.write(leader, b"\x03echo on''ward\n")
-        await asyncio.sleep(3)
-
-
 async def test_a_shell_at_a_real_terminal(place: Place) -> None:
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (31, 97))
@@ -84,9 +79,13 @@ async def test_a_shell_at_a_real_terminal(place: Place) -> None:
         # One program: between two, a Ctrl-C is for nobody.
         os.write(leader, b"sh -c 'stty size; sleep 600'\n")
         await until("31 97")
-        again = asyncio.create_task(interrupt(leader))
-        await until("onward")
-        again.cancel()
+
+        async def interrupt() -> None:
+            os.write(leader, b"\x03echo on''ward\n")
+
+        # As a person does, until it helps: a Ctrl-C between two programs is for nobody.
+        async with repeated(interrupt):
+            await until("onward")
         os.write(leader, b"exit 4\n")
         assert await asyncio.wait_for(process.wait(), 60) == 4
         assert termios.tcgetattr(follower) == before, "the terminal is as it was"
