@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from helvetia.kernel.commands import kill_owned, run_command
 from helvetia.kernel.contracts.artifact import DIRECTORY, OCI_IMAGE
 from helvetia.kernel.contracts.base import Detection, LogSink
 from helvetia.kernel.contracts.builder import BuildContext, Builder
 from helvetia.kernel.contracts.runtime import ResourceLimits
 from helvetia.kernel.errors import BuildFailed
+from helvetia.programs import kill_owned, run_command
 
 from .base import Conformance, Lines, cancel_midway, read_files, refusal, write_files
 from .kernel import TestKernel

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tortoise.expressions import F
 
-from helvetia.kernel.commands import run_command
 from helvetia.kernel.contracts.artifact import ArtifactReference
 from helvetia.kernel.contracts.builder import BuildContext
 from helvetia.kernel.contracts.pipeline import StageContext
@@ -17,6 +16,7 @@ from helvetia.kernel.errors import BuildFailed
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import Deployment, Release, Service
 from helvetia.kernel.providers import plugin_call
+from helvetia.programs import run_command
 
 from .planning import choose, choose_router, choose_source, explain, fetch, plugin_stage
 from .planning import stage_applies as applies

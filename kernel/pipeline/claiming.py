@@ -9,7 +9,6 @@ from tortoise.expressions import F
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import environment
-from helvetia.kernel.commands import kill_owned
 from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.failpoints import failpoint
 from helvetia.kernel.models import (
@@ -26,6 +25,7 @@ from helvetia.kernel.models import (
 from helvetia.kernel.platform import Platform
 from helvetia.logs import LogWriter
 from helvetia.masking import Redactor
+from helvetia.programs import kill_owned
 
 from .lease import ServiceLease
 from .run import Run

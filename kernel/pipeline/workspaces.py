@@ -9,9 +9,9 @@ import shutil
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
-from helvetia.kernel.commands import kill_owned
 from helvetia.kernel.locks import file_lock, try_lock
 from helvetia.kernel.platform import Platform
+from helvetia.programs import kill_owned
 
 _LOCK = "lock"
 

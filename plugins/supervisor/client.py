@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from helvetia import RuntimeLogPage
-from helvetia.kernel.commands import OWNER_VARIABLE
 from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.locks import file_lock
+from helvetia.programs import OWNER_VARIABLE
 
 from .groups import prepare
 from .model import SupervisedSpec, SupervisedState

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from helvetia.kernel.commands import OWNER_VARIABLE
+from helvetia.programs import OWNER_VARIABLE
 
 from .groups import PREFIX
 from .shim_tree import boot_id, remove_group, send, start_time, stat_fields

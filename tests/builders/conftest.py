@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from helvetia import DIRECTORY, Artifact, BuildContext, Builder, LogSink, ResourceLimits
-from helvetia.kernel.commands import base_environment, run_command
+from helvetia.programs import base_environment, run_command
 from helvetia.testing import Lines
 from helvetia.testing.kernel import free_port
 

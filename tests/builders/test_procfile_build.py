@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 
 from helvetia import ArtifactReference, BuildFailed, ReleaseFailed, Revision, StageContext
-from helvetia.kernel.commands import run_command
 from helvetia.plugins.builders.procfile.build import ProcfileBuilder
 from helvetia.plugins.builders.procfile.environment import make_movable
 from helvetia.plugins.builders.procfile.interpreter import (
@@ -20,6 +19,7 @@ from helvetia.plugins.builders.procfile.interpreter import (
     environment_key,
 )
 from helvetia.plugins.builders.procfile.release import ReleaseCommand
+from helvetia.programs import run_command
 from helvetia.testing import Lines
 
 from .conftest import EXAMPLES, Start, Workshop, environment_of, lay

@@ -9,7 +9,7 @@ from .code import imports, python_files
 from .pages import ROOT, MarkdownPage
 
 PAGE = "docs/architecture.md"
-FOLDERS = ("kernel", "logs", "masking", "sessions", "plugins", "web", "cli", "testing")
+FOLDERS = ("kernel", "logs", "masking", "programs", "sessions", "plugins", "web", "cli", "testing")
 # A part that others use without the rest of its folder.
 _PARTS = ("kernel/contracts",)
 _PUBLIC = "helvetia"

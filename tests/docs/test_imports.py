@@ -26,11 +26,12 @@ _FRONTS = (
     "plugins/notifications",
     "plugins/shell",
 )
-LINKS = ("kernel", "logs", "masking", "sessions", "plugins", "web", "cli", "testing")
+LINKS = ("kernel", "logs", "masking", "programs", "sessions", "plugins", "web", "cli", "testing")
 _BELOW = (
     "helvetia.kernel",
     "helvetia.logs",
     "helvetia.masking",
+    "helvetia.programs",
     "helvetia.sessions",
     "helvetia.version",
 )
@@ -85,7 +86,8 @@ def test_the_contracts_import_nothing_of_the_kernel_but_errors() -> None:
     assert not wrong
 
 
-def test_logs_masking_and_sessions_know_nothing_of_the_rest() -> None:
+def test_the_libraries_beside_the_kernel_know_nothing_of_the_rest() -> None:
+    assert not _imported_by("programs")
     assert all(module.startswith("helvetia.sessions") for module in _imported_by("sessions"))
     assert set(_imported_by("masking")) <= {"helvetia.masking.redact", "helvetia.masking.forms"}
     below = ("helvetia.logs", "helvetia.masking")

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from helvetia import DIRECTORY, Artifact
-from helvetia.kernel.commands import OWNER_VARIABLE
 from helvetia.kernel.locks import file_lock
 from helvetia.kernel.models import Deployment, DeploymentStatus, Service
 from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue
 from helvetia.kernel.pipeline.workspaces import collect_workspaces, owner_mark
 from helvetia.kernel.tidying import Artifacts
 from helvetia.kernel.worker import Worker
+from helvetia.programs import OWNER_VARIABLE
 
 from .deploying import World, open_world, until
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from helvetia import InvalidInput, Revision, SourceAddress, SourceError
-from helvetia.kernel.commands import OWNER_VARIABLE
 from helvetia.kernel.locks import file_lock
 from helvetia.plugins.sources.git.revisions import parse_commit
 from helvetia.plugins.sources.git.session import remove_leftovers
+from helvetia.programs import OWNER_VARIABLE
 
 
 def local(repository, ref=None) -> SourceAddress:

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from helvetia import SourceError
-from helvetia.kernel.commands import kill_owned, run_command
 from helvetia.kernel.locks import file_lock, try_lock
+from helvetia.programs import kill_owned, run_command
 
 from .access import Access, write_access
 from .addresses import Remote

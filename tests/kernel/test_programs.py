@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from helvetia.kernel.commands import OWNER_VARIABLE, kill_owned, run_command
+from helvetia.programs import OWNER_VARIABLE, kill_owned, run_command
 
 # It starts a child in a session of its own, which keeps standard output open, and tells its pid.
 _LEAVING = """

@@ -8,10 +8,9 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import psutil
-
-from .contracts.base import LogSink
 
 OWNER_VARIABLE = "HELVETIA_OWNER"
 """Marks every process started for a deployment, so that a later worker finds orphans."""
@@ -24,6 +23,13 @@ _LEFTOVER_SECONDS = 2.0
 _FIRST_LOOK_SECONDS = 0.001  # most programs of a deployment are gone after some
 _LOOK_SECONDS = 0.02
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+class Output(Protocol):
+    """Where the output of a program goes."""
+
+    def write(self, data: bytes, stream: str) -> None:
+        """Take what came on `stdout` or `stderr`, in any chunks."""
 
 
 def base_environment() -> dict[str, str]:
@@ -40,7 +46,7 @@ async def run_command(
     *,
     cwd: Path,
     owner: str,
-    log: LogSink,
+    log: Output,
     environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run a program to its end and return its exit code; negative is minus the signal.
@@ -110,7 +116,7 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-async def _copy(reader: asyncio.StreamReader, stream: str, log: LogSink) -> None:
+async def _copy(reader: asyncio.StreamReader, stream: str, log: Output) -> None:
     while data := await reader.read(65536):
         log.write(data, stream)
 
