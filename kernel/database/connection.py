@@ -7,13 +7,14 @@ import contextlib
 import fcntl
 import hashlib
 from collections.abc import AsyncIterator, Iterable
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tortoise import Tortoise, connections
 from tortoise.context import TortoiseContext
-from tortoise.migrations.api import migrate
 
 from helvetia.kernel.errors import SettingsError
 from helvetia.kernel.hookspecs import ModelApp
@@ -95,11 +96,39 @@ class Database:
             "timezone": "UTC",
         }
 
+    async def open_migrated(self) -> None:
+        """Connect, after the tables were brought up to date if they are not."""
+        if self.is_sqlite and not self._file.exists():
+            await self.migrate()
+        await self.open()
+        if not await self._is_migrated():
+            await self.close()
+            await self.migrate()
+            await self.open()
+
+    async def _is_migrated(self) -> bool:
+        """Tell whether every migration is noted as applied, which costs far less than to plan."""
+        connection = connections.get(self._name)
+        try:
+            rows = await connection.execute_query_dict("SELECT app, name FROM tortoise_migrations")
+        except Exception:
+            return False  # it is empty; or broken, which migrating tells in its own words
+        there = {
+            (app.label, module.name)
+            for app in self._apps
+            for module in iter_modules(import_module(app.migrations).__path__)
+            if not module.name.startswith("_")
+        }
+        return there <= {(row["app"], row["name"]) for row in rows}
+
     async def migrate(self) -> None:
         """Bring the tables up to date. Safe to call from several processes at once.
 
         Foreign keys are off meanwhile on SQLite: its table rebuilds would cascade deletes.
         """
+        # Imported when needed: there are far more starts than migrations.
+        from tortoise.migrations.api import migrate
+
         async with self._migration_lock(), TortoiseContext():
             await migrate(config=self._config(foreign_keys=False))
             if self.is_sqlite:

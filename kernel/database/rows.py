@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import count
+from operator import itemgetter
 from typing import Any
+
+from tortoise.fields import JSONField
+from tortoise.models import Model
 
 from helvetia.kernel.models import Fact
 
@@ -15,17 +21,58 @@ from .sqlite import Client
 async def fetch(sql: str, *values: object) -> list[dict[str, Any]]:
     """Return the rows of a query that SQLite and PostgreSQL both understand.
 
-    Times come as each database gives them: see `as_time`.
+    Times come as each database gives them: see `as_time`. The rows are for reading only: another
+    caller may get the same. In a transaction it may also be a change.
 
     Args:
         sql: text of the program, never of a person; each `?` takes one of the values.
     """
     client = Fact._meta.db
     if isinstance(client, Client):
-        return await client.execute_small_query(sql, values)
+        return await client.execute_small_query(sql, *values)
     if client.capabilities.dialect == "postgres":
         sql = _numbered(sql)
     return await client.execute_query_dict(sql, list(values))
+
+
+async def insert(model: type[Model], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows of one table, whose values are known to be good; nothing is read back.
+
+    Fields that are not given have their defaults.
+    """
+    if rows:
+        client = Fact._meta.db
+        sql, values = _insertion(model)
+        if client.capabilities.dialect == "postgres":
+            sql = _numbered(sql)
+        await client.execute_many(sql, [values(row) for row in rows])
+
+
+@lru_cache
+def _insertion(model: type[Model]) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]:
+    meta = model._meta
+    columns, defaults = meta.fields_db_projection, dict[str, Any]()
+    written = [name for name in columns if isinstance(meta.fields_map[name], JSONField)]
+    for name in columns:
+        default = meta.fields_map[name].default
+        defaults[name] = json.dumps(default()) if default and name in written else default
+    made = [name for name, default in defaults.items() if callable(default)]
+    pick = itemgetter(*columns)
+
+    def values(row: Mapping[str, Any]) -> Sequence[Any]:
+        full = {**defaults, **row}
+        for name in made:
+            if name not in row:
+                full[name] = defaults[name]()
+        for name in written:
+            if name in row:
+                full[name] = json.dumps(row[name])
+        return pick(full)
+
+    names = ", ".join(f'"{column}"' for column in columns.values())
+    places = ", ".join("?" * len(columns))
+    sql = f'INSERT INTO "{meta.db_table}" ({names}) VALUES ({places})'  # noqa: S608
+    return sql, values
 
 
 def as_time(value: str | datetime | None) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from tortoise.backends.sqlite.client import (
 )
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
+
+_MOST_KEPT = 64
+"""Answers to questions that are kept until the next commit."""
 
 
 async def to_the_end(work: Coroutine[Any, Any, Any]) -> asyncio.CancelledError | None:
@@ -88,37 +91,49 @@ class Client(SqliteClient):
     """The guarded client, with a second connection for what is read at every request."""
 
     _reader: sqlite3.Connection | None = None
+    _kept: dict[tuple[object, ...], list[dict[str, Any]]]
+    _kept_version: object = None
 
     def _in_transaction(self) -> Any:
         return _TransactionContext(_Transaction(self), self._lock)
 
-    async def execute_small_query(self, sql: str, values: Sequence[object]) -> list[dict[str, Any]]:
+    async def execute_small_query(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Return the rows of a query by index, without the way to a thread and back.
 
         The way costs ten times what such a query does (`bench api`), and waits for transactions;
-        a reader of a write-ahead log waits for nobody, and what it reads is in memory.
+        a reader of a write-ahead log waits for nobody, and what it reads is in memory. Until
+        anybody commits, whoever asks the same again gets the same list, not to be changed.
         """
         try:
-            with closing(self._read(sql, values)) as cursor:
-                # `sqlite3.Row` looks for each of its names in all of them.
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in cursor]
+            return self._read(sql, *values)
         except sqlite3.OperationalError:
             # Another process recovers the log at this moment: that is worth the way.
             rows: list[dict[str, Any]] = await self.execute_query_dict(sql, list(values))
             return rows
 
-    def _read(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+    def _read(self, *question: Any) -> list[dict[str, Any]]:
         if self._reader is None:
             uri = f"{Path(self.filename).absolute().as_uri()}?mode=ro"
             self._reader = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
-        return self._reader.execute(sql, tuple(values))
+        # It changes with every commit of another connection, in this process or not.
+        version = self._reader.execute("PRAGMA data_version").fetchone()
+        if version != self._kept_version or len(self._kept) >= _MOST_KEPT:
+            self._kept, self._kept_version = {}, version
+        if (rows := self._kept.get(question)) is None:
+            sql, *values = question
+            with closing(self._reader.execute(sql, values)) as cursor:
+                # `sqlite3.Row` looks for each of its names in all of them.
+                names = [column[0] for column in cursor.description]
+                rows = [dict(zip(names, row, strict=True)) for row in cursor]
+            self._kept[question] = rows
+        return rows
 
     async def close(self) -> None:
         """Close both connections."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+            self._kept_version = None
         await super().close()
 
 

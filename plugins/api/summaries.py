@@ -18,7 +18,7 @@ from helvetia.kernel.platform import Platform
 from helvetia.plugins.api import inputs
 
 from . import schemas
-from .views import url_maker
+from .views import Url, url_maker
 
 # A row for each domain of a service, with names as the API has them.
 _ROWS = """
@@ -40,6 +40,8 @@ LEFT JOIN "domain" d ON d."service_id" = s."id" AND d."verified_at" IS NOT NULL
 ORDER BY s."name", d."hostname"
 """
 _KEPT = 1024
+_KEPT_PAGES = 64
+_pages: dict[tuple[object, ...], tuple[list[dict[str, Any]], str, list[schemas.Service]]] = {}
 
 
 class _Known(schemas.Service):
@@ -91,6 +93,17 @@ async def _services(
 ) -> list[schemas.Service]:
     rows = await fetch(_ROWS.format(wanted=wanted, limit=limit), *values)
     url = await url_maker(platform)
+    # Where nothing was committed meanwhile, the rows are the very same list.
+    question, domain = (wanted, limit, *values), url(platform.domain)
+    if (kept := _pages.get(question)) and kept[0] is rows and kept[1] == domain:
+        return kept[2]
+    if len(_pages) >= _KEPT_PAGES:
+        _pages.clear()
+    _pages[question] = rows, domain, _shown(platform, rows, url)
+    return _pages[question][2]
+
+
+def _shown(platform: Platform, rows: list[dict[str, Any]], url: Url) -> list[schemas.Service]:
     found: dict[str, tuple[str, tuple[tuple[str, Any], ...], list[str]]] = {}
     for row in rows:
         if row["id"] not in found:

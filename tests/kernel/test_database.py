@@ -128,6 +128,31 @@ async def test_small_queries_get_through_while_the_file_is_locked(tmp_path: Path
     await database.close()
 
 
+async def test_small_queries_are_answered_anew_after_each_commit(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'kept.db'}")
+    await database.migrate()
+    await database.open()
+    team = await Team.create(name="a")
+    before = await fetch(_NAMES)
+    assert await fetch(_NAMES) is before
+    assert await fetch(_NAMES + " LIMIT ?", 0) == []  # another question
+    other = sqlite3.connect(tmp_path / "kept.db", isolation_level=None)
+    for connection_of in ("another process", "this one"):
+        if connection_of == "this one":
+            await Team.filter(id=team.id).update(name=connection_of)
+        else:
+            other.execute('UPDATE "team" SET "name" = ?', [connection_of])
+        assert await fetch(_NAMES) == [{"name": connection_of}]
+    for number in range(200):  # what is kept has a bound
+        assert await fetch(_NAMES + " LIMIT ?", number + 1) == [{"name": "this one"}]
+    assert len(Team._meta.db._kept) <= 64
+    other.close()
+    await database.close()
+    await database.open()
+    assert await fetch(_NAMES) == [{"name": "this one"}]
+    await database.close()
+
+
 async def test_two_processes_write_at_once(database_url: str) -> None:
     database = Database(database_url)
     await database.migrate()
@@ -192,7 +217,7 @@ async def test_hostnames_of_before_they_were_proved_stay_routed(
         await migrate(config=config, target="kernel.0002_workers")
 
     with monkeypatch.context() as patch:
-        patch.setattr("helvetia.kernel.database.connection.migrate", only_to_the_second)
+        patch.setattr("tortoise.migrations.api.migrate", only_to_the_second)
         await database.migrate()
     await database.open()
     team = await Team.create(name="t")
