@@ -133,14 +133,15 @@ def _run(
     import asyncio
     import gc
     import logging
+    from importlib import import_module
+    from threading import Thread
 
+    # Reads the certificates of this machine, which takes a while: all else is loaded meanwhile.
+    Thread(target=import_module, args=("aiohttp.web",)).start()
     from helvetia.cli.server import Server, hear_signals
 
     from .output import Output
 
-    # What was loaded stays for good: it need not be looked through again and again.
-    gc.freeze()
-    gc.enable()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     out = Output()
     server = Server(
@@ -155,8 +156,9 @@ def _run(
         # Before the start: what it leaves running must be ended as properly as later.
         ending = hear_signals()
         async with server.running():
-            gc.collect()
+            # What was loaded stays for good: it need not be looked through again and again.
             gc.freeze()
+            gc.enable()
             await body(server, out, ending)
 
     asyncio.run(whole())

@@ -21,7 +21,7 @@ from .plugin_state import disabled_plugins
 from .plugins import PluginManager
 from .providers import Entry, Providers
 from .secrets import Vault, open_vault
-from .settings import KernelSettings, Settings
+from .settings import KernelSettings, Settings, split_labels
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -42,10 +42,7 @@ class Platform:
         self.settings = settings
         kernel = settings.kernel
         self.plugins = PluginManager(
-            disabled=[
-                *filter(None, (name.strip() for name in kernel.disabled_plugins.split(","))),
-                *disabled_plugins(settings.home),
-            ],
+            disabled=[*split_labels(kernel.disabled_plugins), *disabled_plugins(settings.home)],
             safe_mode=kernel.safe_mode,
             strict=kernel.strict_plugins,
         )
@@ -113,8 +110,7 @@ class Platform:
         """
         prepare_home(self.home)
         self.vault = open_vault(self.home)
-        await self.database.migrate()
-        await self.database.open()
+        await self.database.open_migrated()
         self._installation = await _installation_id()
         self.providers = Providers(self.plugins, self)
 

@@ -10,6 +10,7 @@ from . import events
 from .contracts.router import Backend, Route, Router
 from .contracts.runtime import InstanceStatus as Seen
 from .contracts.runtime import Observation
+from .database.rows import fetch
 from .errors import HelvetiaError
 from .failpoints import failpoint
 from .models import (
@@ -243,14 +244,14 @@ async def collect_orphans(
                         await runtime.provider.remove(instance.id)
         except HelvetiaError as error:
             _log.warning("%s", error)
-    services = {service.id for service in await Service.all().only("id")}
+    services = {row["id"] for row in await fetch('SELECT "id" FROM "service"')}
     for service_id in set(routes) - services:
         _log.warning("route of unknown service %s is removed", service_id)
         await retire(platform, router, service_id, routes[service_id].generation)
 
 
 async def _instance_ids() -> set[str]:
-    return {row.id for row in await Instance.all().only("id")}
+    return {row["id"] for row in await fetch('SELECT "id" FROM "instance"')}
 
 
 async def remove_left(

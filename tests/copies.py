@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from tortoise.migrations.api import migrate as tortoise_migrate
+from tortoise.migrations import api
 
-from helvetia.kernel.database import Database, connection
+from helvetia.kernel.database import Database
 
 # The tests' own is put in its place: see `copies`.
 _migrate = Database.migrate
+_tortoise_migrate = api.migrate
 _TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 
 
@@ -29,7 +30,7 @@ class Copies:
         self._folder = folder
 
     async def migrate(self, database: Database) -> None:
-        if connection.migrate is not tortoise_migrate:
+        if api.migrate is not _tortoise_migrate:
             # A test is about migrations.
             is_made = False
         elif database.is_sqlite:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from importlib import import_module
@@ -129,6 +130,8 @@ class Database:
         # Imported when needed: there are far more starts than migrations.
         from tortoise.migrations.api import migrate
 
+        # The command line turns it off while it loads; but each step leaves copies of all models.
+        gc.enable()
         async with self._migration_lock(), TortoiseContext():
             await migrate(config=self._config(foreign_keys=False))
             if self.is_sqlite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import quote
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from .routing import Endpoint, Resource
 from .serve import make_handler
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Names = set[tuple[str, str]]
 
 
 def mount(app: web.Application, context: Context) -> None:
@@ -30,6 +31,7 @@ def mount(app: web.Application, context: Context) -> None:
     A plugin whose endpoint or page cannot be added is put into quarantine.
     """
     platform, endpoints = context.platform, context.endpoints
+    taken = _names(app.router.routes())
     context.guards += platform.plugins.collect("helvetia_guards", Guard, kernel=platform)
     for plugin, resource in platform.plugins.collect(
         "helvetia_resources", Resource, kernel=platform
@@ -38,11 +40,11 @@ def mount(app: web.Application, context: Context) -> None:
             context.observers.append(resource.observer)
         for endpoint in resource.endpoints:
             handler = _unless_quarantined(platform, plugin, make_handler(endpoint))
-            if _tried(app, platform, plugin, _route(endpoint, handler)):
+            if _tried(app, platform, plugin, _route(endpoint, handler), taken):
                 endpoints.append(endpoint)
     for plugin, page in platform.plugins.collect("helvetia_pages", Page, kernel=platform):
         handler = _unless_quarantined(platform, plugin, _guarded(platform, plugin, page))
-        _tried(app, platform, plugin, web.RouteDef(page.method, page.path, handler, {}))
+        _tried(app, platform, plugin, web.RouteDef(page.method, page.path, handler, {}), taken)
 
 
 def _route(endpoint: Endpoint, handler: Handler) -> web.RouteDef:
@@ -51,21 +53,22 @@ def _route(endpoint: Endpoint, handler: Handler) -> web.RouteDef:
     return web.RouteDef(endpoint.method, endpoint.path, handler, options)
 
 
-def _tried(app: web.Application, platform: Platform, plugin: str, route: web.RouteDef) -> bool:
+def _tried(
+    app: web.Application, platform: Platform, plugin: str, route: web.RouteDef, taken: Names
+) -> bool:
     try:
-        _add(app, route)
+        # aiohttp compares with the last resource only: a taken path would be shadowed.
+        if (route.method, route.path) in taken:
+            raise ValueError("the path is taken")
+        taken |= _names(route.register(app.router))
     except (RuntimeError, ValueError, TypeError) as error:
         platform.plugins.quarantine(plugin, f"{route.method} {route.path}: {error}")
         return False
     return True
 
 
-def _add(app: web.Application, route: web.RouteDef) -> None:
-    # aiohttp compares with the last resource only: a taken path would be shadowed.
-    if any(r.method == route.method and r.resource and r.resource.canonical == route.path
-           for r in app.router.routes()):  # fmt: skip
-        raise ValueError("the path is taken")
-    route.register(app.router)
+def _names(routes: Iterable[web.AbstractRoute]) -> Names:
+    return {(route.method, route.resource.canonical) for route in routes if route.resource}
 
 
 def _unless_quarantined(platform: Platform, plugin: str, handler: Handler) -> Handler:

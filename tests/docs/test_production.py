@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from helvetia.cli.root import app
+from helvetia.cli.root import OWN
 from helvetia.kernel.settings import Settings
 from helvetia.plugins.brokers.redis.settings import checked
 from helvetia.plugins.routers.traefik.meters import BUCKETS
@@ -44,8 +44,6 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = ("web", "worker")
 VARIABLES = {_variable(section, field) for section, field in FIELDS}
 _OTHER_VARIABLES = {"DATABASE_URL", "REDIS_URL", "HELVETIA_SECRET_KEY", "HELVETIA_HOME"}
-COMMANDS = {command.callback.__name__ for part in app.registered_groups
-            for command in part.typer_instance.registered_commands}  # fmt: skip
 
 
 def _settings(home: Path, environment: dict[str, Any]) -> Settings:
@@ -62,7 +60,7 @@ def test_the_variables_of_a_container_are_settings(name: str, tmp_path: Path) ->
     settings = _settings(tmp_path, environment)
     assert settings.database_url.startswith("postgres://helvetia:")
     assert checked(environment["REDIS_URL"])
-    assert SERVICES[name]["command"] in COMMANDS
+    assert SERVICES[name]["command"] in OWN
 
 
 def test_traefik_is_the_one_that_the_workers_expect(tmp_path: Path) -> None:
@@ -156,13 +154,13 @@ def test_a_file_of_the_page_names_what_is_there(text: str) -> None:
     named = set(re.findall(r"\b([A-Z]+_[A-Z_]+)=", text))
     assert named <= VARIABLES | _OTHER_VARIABLES
     started = re.findall(r"^ExecStart=\S+/helvetia (\w+)$", text, re.MULTILINE)
-    assert set(started) <= COMMANDS
+    assert set(started) <= OWN.keys()
     assert started or "[Unit]" not in text
 
 
 def test_the_commands_of_the_page_exist() -> None:
     told = re.findall(r"(?:bin/| web |^|`)helvetia (?!\.)([a-z]+)", PAGE.text, re.MULTILINE)
-    assert set(told) - {"token", "web", "worker"} <= COMMANDS
+    assert set(told) - {"token", "web", "worker"} <= OWN.keys()
     assert len(told) > 8
 
 
