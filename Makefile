@@ -2,11 +2,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes; without kept byte code each compiles all sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-long check bench clean
+.PHONY: help run test test-long check style types tests bench clean
 
 help:
 	@echo "make run    install into $(VENV), start Helvetia, deploy the sample service"
@@ -19,19 +20,28 @@ help:
 run: $(VENV)/installed
 	@exec $(BIN)/helvetia up --deploy examples/hello-static
 
+# mypy keeps one core busy for a minute, and the tests wait for something now and then.
 test: $(VENV)/installed-dev
 	@$(BIN)/python tests/needs.py
-	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 40 -m "not long"
+	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory --jobs=2 types tests || \
+		{ echo "mypy or a test failed: see above"; exit 1; }
 
 test-long: $(VENV)/installed-dev
 	@$(BIN)/python tests/needs.py
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
-check: $(VENV)/installed-dev
+check: style types
+
+style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
 	$(BIN)/mypy
+
+tests: $(VENV)/installed-dev
+	$(PYTEST) --durations 40 -m "not long"
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench

@@ -38,9 +38,13 @@ ASKED = 9
 _LARGE = "large"
 _OF_SERVICE = (
     "", "/deployments", "/logs", "/metrics", "/environment", "/domains", "/releases",
-    "/rollback?release=2", "/previews", "/deliveries", "/settings", "/shell", "/danger",
+    "/rollback?release=2", "/previews", "/deliveries", "/settings", "/credentials", "/shell",
+    "/danger",
 )  # fmt: skip
-_OTHERS = ("/new", "/account", "/team", "/admin/plugins", "/admin/workers", "/admin/audit")
+_OTHERS = (
+    "/new", "/new?step=details&source=x", "/account", "/team", "/team/default/variables",
+    "/admin/plugins", "/admin/workers", "/admin/audit",
+)  # fmt: skip
 
 
 async def many(like: Model, source: str, **differs: str) -> None:

@@ -254,10 +254,21 @@ class Api:
         return await self._all("/audit", AuditEntry, limit=limit, query=filters)
 
     async def logs(
-        self, path: str, *, after: int | None = None, tail: int | None = None, limit: int = 1000
+        self,
+        path: str,
+        *,
+        after: int | None = None,
+        tail: int | None = None,
+        limit: int = 1000,
+        instance: str | None = None,
     ) -> schemas.LogPage:
-        """Return a page of the log below `path`, a service's or a deployment's."""
-        query = {"after": after, "tail": tail, "limit": None if tail is not None else limit}
+        """Return a page of the log below `path`: a service's, of one instance, a deployment's."""
+        query = {
+            "after": after,
+            "tail": tail,
+            "limit": None if tail is not None else limit,
+            "instance": instance,
+        }
         answer = await self.client.request("GET", f"{path}/logs", query=query)
         return parse(schemas.LogPage, answer)
 

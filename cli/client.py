@@ -187,7 +187,9 @@ class Client:
         async with socket:
             yield socket
 
-    async def frames(self, path: str, *, after: int) -> AsyncIterator[dict[str, Any]]:
+    async def frames(
+        self, path: str, query: Mapping[str, str | int | None]
+    ) -> AsyncIterator[dict[str, Any]]:
         """Go through the JSON frames of a WebSocket until the control plane closes it.
 
         Raises:
@@ -198,7 +200,7 @@ class Client:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 socket = await self._open.ws_connect(
-                    self._url(path, {"after": after}),
+                    self._url(path, query),
                     headers=self._authorization,
                     heartbeat=15,
                     max_msg_size=_MAX_FRAME,

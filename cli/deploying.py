@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_PLAN_OPTIONS = {"ref": "--ref", "type": "--type", "service": "--service"}
 _EXAMPLES = """Examples:
 
   helvetia deploy .
@@ -36,6 +37,14 @@ Ref = Annotated[
 ]
 Type = Annotated[
     str | None, typer.Option(help="auto, docker, static, procfile, or an installed builder's.")
+]
+SourceOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source-option",
+        metavar="OPTION=VALUE",
+        help="Option of the source, as lfs=true or submodules=true; empty unsets.",
+    ),
 ]
 Upload = Annotated[
     bool, typer.Option("--upload", help="Send the folder as it is, uncommitted files too.")
@@ -63,14 +72,7 @@ def deploy(
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="Option of the builder; empty unsets."),
     ] = None,
-    source_options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source-option",
-            metavar="OPTION=VALUE",
-            help="Option of the source, as lfs=true or submodules=true; empty unsets.",
-        ),
-    ] = None,
+    source_options: SourceOptions = None,
     health: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="HTTP path that must answer, or `none`."),
@@ -153,6 +155,14 @@ def plan(
     source: Source,
     ref: Ref = None,
     type: Type = None,
+    source_options: SourceOptions = None,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERVICE",
+            help="Service whose credentials and options of the source are used.",
+        ),
+    ] = None,
     upload: Upload = False,
     dockerfile: Annotated[
         bool,
@@ -163,11 +173,16 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show which plugin would do each stage, and why; changes nothing."""
+    from .naming import pairs
+
+    fetching = pairs(source_options or (), option="--source-option")
 
     async def act(session: Session) -> None:
+        from helvetia.plugins.api.inputs import ServiceSettings
         from helvetia.plugins.api.schemas import PlanRequest
 
         from .api import validated
+        from .configuring import Wanted, changed_settings
         from .sources import make_readable
 
         given = _identify(session, source, name="plan", upload=upload)
@@ -175,7 +190,11 @@ def plan(
         values |= {"ref": ref} if ref else {}
         wanted = type or ("docker" if dockerfile else None)
         values |= {"type": wanted} if wanted else {}
-        request = validated(PlanRequest, values, names={"ref": "--ref", "type": "--type"})
+        values |= {"service": service} if service else {}
+        kept = (await session.api.service(service)).settings if service else ServiceSettings()
+        settings = changed_settings(ServiceSettings(source=kept.source), Wanted(source=fetching))
+        request = validated(PlanRequest, values, names=_PLAN_OPTIONS)
+        request.settings = settings
         request.source = await make_readable(session, given)
         with session.out.working("planning"):
             explained = await session.api.plan(request)

@@ -11,6 +11,8 @@ from helvetia.kernel.contracts.broker import Broker
 
 LOG = "log"
 """The first word of the news that a log has grown; its name follows."""
+RIGHTS = "rights"
+"""The news that somebody may do less than before."""
 
 _SECONDS = 2.0
 _BREATH_SECONDS = 0.05

@@ -164,7 +164,8 @@ def _tell_proof(session: Session, service: str, shown: schemas.Domain) -> None:
     if shown.proof is None:
         return
     session.out.note(f"  make the DNS record  {shown.proof.record} TXT {shown.proof.value}")
-    session.out.note(f"  or the file          {shown.proof.file} with {shown.proof.content}")
+    if shown.proof.file:
+        session.out.note(f"  or the file          {shown.proof.file} with {shown.proof.content}")
     session.out.note(f"  then                 helvetia domains {service} verify {shown.hostname}")
 
 

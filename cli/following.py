@@ -27,8 +27,13 @@ class Piece:
     ended: bool = False
 
 
-async def follow(api: Api, path: str, *, after: int = 0) -> AsyncIterator[Piece]:
+async def follow(
+    api: Api, path: str, *, after: int = 0, instance: str | None = None
+) -> AsyncIterator[Piece]:
     """Go through the log below `path` from the record behind `after` until it ends.
+
+    Args:
+        instance: whose records alone are wanted, in the log of a service.
 
     Raises:
         Unreachable: the control plane has been silent for `PATIENCE_SECONDS`.
@@ -37,7 +42,8 @@ async def follow(api: Api, path: str, *, after: int = 0) -> AsyncIterator[Piece]
     failures = 0
     while failures < SOCKET_ATTEMPTS:
         try:
-            async for frame in api.client.frames(f"{path}/logs/follow", after=after):
+            query = {"after": after, "instance": instance}
+            async for frame in api.client.frames(f"{path}/logs/follow", query):
                 failures = 0
                 page = LogPage.model_validate({"records": [], "last": 0, "ended": False} | frame)
                 piece = _behind(page, after)
@@ -48,16 +54,16 @@ async def follow(api: Api, path: str, *, after: int = 0) -> AsyncIterator[Piece]
         except Interrupted:
             failures += 1
             await asyncio.sleep(0.1 * 2**failures)
-    async for piece in _by_pages(api, path, after):
+    async for piece in _by_pages(api, path, after, instance):
         yield piece
 
 
-async def _by_pages(api: Api, path: str, after: int) -> AsyncIterator[Piece]:
+async def _by_pages(api: Api, path: str, after: int, instance: str | None) -> AsyncIterator[Piece]:
     clock = asyncio.get_running_loop().time
     heard = clock()
     while True:
         try:
-            page = await api.logs(path, after=after, limit=_PAGE)
+            page = await api.logs(path, after=after, limit=_PAGE, instance=instance)
         except Unreachable:
             if clock() - heard > PATIENCE_SECONDS:
                 raise

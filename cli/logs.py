@@ -21,6 +21,7 @@ _EXAMPLES = """Examples:
 
   helvetia logs web                    the last 100 lines the service wrote
   helvetia logs web --follow           and what it writes from now on
+  helvetia logs web --instance 7f2a    only what one instance wrote; `status` has ids
   helvetia logs web --build            the log of the newest deployment
   helvetia logs web --deployment 3f2a  the log of a certain deployment
   helvetia logs web --tail all --json  everything, one JSON record a line"""
@@ -40,6 +41,10 @@ def logs(
     deployment: Annotated[
         str | None, typer.Option(metavar="ID", help="The log of this deployment instead.")
     ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only of this instance; four digits of its id suffice."),
+    ] = None,
     tail: Annotated[
         str, typer.Option("--tail", "-n", metavar="LINES", help="How many lines, or `all`.")
     ] = "100",
@@ -47,16 +52,20 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Show the log of a service, or of one of its deployments."""
+    from helvetia.kernel.errors import InvalidInput
+
     count = _count(tail)
+    if instance is not None and (build or deployment is not None):
+        raise InvalidInput("--instance", "goes with the log of a service, not of a deployment")
 
     async def act(session: Session) -> None:
         path = await _path(session, service, build=build, deployment=deployment)
         teller = _Teller(session, times=times, stages=build or deployment is not None)
-        last = await _show_past(session, path, count, teller)
+        last = await _show_past(session, path, count, teller, instance)
         if follow and last is not None:
             from .following import follow as go_on
 
-            async for piece in go_on(session.api, path, after=last):
+            async for piece in go_on(session.api, path, after=last, instance=instance):
                 teller.tell(piece.records, piece.skipped)
 
     run(act, as_json=as_json)
@@ -101,16 +110,18 @@ async def _path(session: Session, service: str, *, build: bool, deployment: str 
     return deployment_path(newest[0].id)
 
 
-async def _show_past(session: Session, path: str, count: int | None, teller: _Teller) -> int | None:
+async def _show_past(
+    session: Session, path: str, count: int | None, teller: _Teller, instance: str | None
+) -> int | None:
     """Print the last lines; return the seq to follow from, None if nothing will follow."""
     if count is not None:
-        page = await session.api.logs(path, tail=count)
+        page = await session.api.logs(path, tail=count, instance=instance)
         # What lies before the last lines was not asked for: it is not missing.
         teller.tell(page.records, skipped=0)
         return None if page.ended else page.last
     after = 0
     while True:
-        page = await session.api.logs(path, after=after)
+        page = await session.api.logs(path, after=after, instance=instance)
         teller.tell(page.records, page.skipped)
         after = max(after, page.last)
         if page.ended or not page.records:

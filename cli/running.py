@@ -41,3 +41,20 @@ def run(act: Callable[[Session], Awaitable[int | None]], *, as_json: bool) -> No
 
     if code := asyncio.run(whole()):
         raise typer.Exit(code)
+
+
+def ask_for_name(question: str, name: str) -> None:
+    """Let a person type the name of what is to be deleted.
+
+    Raises:
+        InvalidInput: nobody is there to ask, or something else was typed.
+    """
+    import sys
+
+    from helvetia.kernel.errors import InvalidInput
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidInput("--yes", "is needed where nobody can be asked")
+    typed = typer.prompt(f"{question} Type its name", default="", show_default=False, err=True)
+    if typed.strip() != name:
+        raise InvalidInput("name", "that is not it; nothing was deleted")

@@ -25,7 +25,7 @@ from helvetia.kernel.platform import Platform, prepare_home
 from helvetia.kernel.providers import plugin_call
 from helvetia.kernel.settings import Settings
 
-from .doorbell import LOG, Doorbell
+from .doorbell import LOG, RIGHTS, Doorbell
 from .local_operator import local_token
 
 if TYPE_CHECKING:
@@ -116,14 +116,16 @@ class Server:
                 self._say("starting providers")
                 stack.push_async_callback(self.platform.providers.close, _STOP_SECONDS)
             _, app = await asyncio.gather(self._setup(), self._load())
-            if self._working:
-                await self._work(stack)
+            stack.push_async_callback(self._stop_working)
             if self._working or self._control_plane:
                 await self.doorbell.start(
-                    told=self._told, rung=self.worker.ring if self.worker else None
+                    told=self._told, rung=self._rung if self._working else None
                 )
+            # Answers first, work next: it finds by itself what was asked for meanwhile.
             if app is not None:
                 await self._serve(app, stack)
+            if self._working:
+                await self._work()
             yield
 
     async def _setup(self) -> None:
@@ -140,21 +142,25 @@ class Server:
 
     async def _load(self) -> web.Application | None:
         """Load what is needed last, while the providers start, above all the proxy."""
-        if self._working:
-            await asyncio.to_thread(import_module, "helvetia.kernel.worker")
         if not self._control_plane:
             return None
         await asyncio.to_thread(import_module, "helvetia.kernel.http.app")
         from helvetia.kernel.http.app import make_app
+        from helvetia.plugins.api import rights
 
+        rights.relay = lambda: self.doorbell.tell(RIGHTS)
         return make_app(self.platform, self._ring, self._wake)
 
-    async def _work(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _work(self) -> None:
+        await asyncio.to_thread(import_module, "helvetia.kernel.worker")
         from helvetia.kernel.worker import Worker
 
         self.worker = Worker(self.platform, self.doorbell.tell)
         await self.worker.start()
-        stack.push_async_callback(self.worker.stop)
+
+    async def _stop_working(self) -> None:
+        if self.worker is not None:
+            await self.worker.stop()
 
     async def _serve(self, app: web.Application, stack: contextlib.AsyncExitStack) -> None:
         from aiohttp.web import TCPSite
@@ -181,10 +187,14 @@ class Server:
         else:
             self.doorbell.ring(deployment_id)
 
+    async def _rung(self, deployment_id: str) -> None:
+        if self.worker is not None:
+            await self.worker.ring(deployment_id)
+
     def _wake(self) -> None:
         if self.worker is not None:
             self.worker.wake()
-        else:
+        elif not self._working:
             from helvetia.kernel.worker import CHANGED
 
             self.doorbell.tell(CHANGED)
@@ -193,6 +203,11 @@ class Server:
         word, _, rest = news.partition(" ")
         if word == LOG:
             self.platform.hub.wake(rest)
+        elif word == RIGHTS:
+            if self._control_plane:
+                from helvetia.plugins.api import rights
+
+                rights.look()
         elif self.worker is not None:
             self.worker.hear(word)
 

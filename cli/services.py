@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .running import CHANGE, DEPLOY, Json, NoWait, Service, Yes, run
+from .running import CHANGE, DEPLOY, Json, NoWait, Service, Yes, ask_for_name, run
 
 if TYPE_CHECKING:
     from helvetia.plugins.api.schemas import NewDeployment, ServiceDetail
@@ -155,20 +155,7 @@ async def _deploy(
 
 
 def _ask(service: ServiceDetail) -> None:
-    """Let a person type the name of what is to be deleted.
-
-    Raises:
-        InvalidInput: nobody is there to ask, or something else was typed.
-    """
-    import sys
-
-    from helvetia.kernel.errors import InvalidInput
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InvalidInput("--yes", "is needed where nobody can be asked")
     what = "its releases, variables and logs"
     if service.settings.volumes:
         what += f", and all that is in its volumes ({', '.join(service.settings.volumes)})"
-    question = f"Delete {service.name} with {what}? Type its name"
-    if typer.prompt(question, default="", show_default=False, err=True).strip() != service.name:
-        raise InvalidInput("name", "that is not it; nothing was deleted")
+    ask_for_name(f"Delete {service.name} with {what}?", service.name)

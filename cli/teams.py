@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .running import PLATFORM, Json, run
+from .running import PLATFORM, Json, Yes, ask_for_name, run
 
 if TYPE_CHECKING:
     from .session import Session
@@ -62,12 +62,14 @@ def create(
 
 
 @teams.command()
-def delete(team: Team, as_json: Json = False) -> None:
+def delete(team: Team, yes: Yes = False, as_json: Json = False) -> None:
     """Delete a team of yours; one with services is refused."""
 
     async def act(session: Session) -> None:
         from .people_api import PeopleApi
 
+        if not yes:
+            ask_for_name(f"Delete the team {team} with its variables and invitations?", team)
         await PeopleApi(session.api.client).delete_team(team)
         session.out.done(f"team {team} is deleted")
         if session.out.as_json:

@@ -30,7 +30,12 @@ Ask = Callable[[str], Any]
 HOSTILE = (
     "a.test`) || PathPrefix(`/",
     "`",
+    "*",
     "*.test",
+    "a.*.test",
+    "*.*.a.test",
+    "*a.test",
+    "*.a.test`) || PathPrefix(`/",
     "a.test:80",
     "a.test/x",
     "http://a.test",
@@ -190,6 +195,28 @@ class RouterConformance(Conformance):
         assert list(await ready.routes()) == [old]
         assert await ask("a.test") == "old"
         assert await ask("ok.test") == await ask("anything.example") == "nobody"
+
+    async def test_wildcards(self, ready: Any, old: Route, new: Route, ask: Ask) -> None:
+        """Leads one label below a wildcard, after whoever has the name itself; or refuses it."""
+        wild = replace(new, service_id="svc-wild", hostnames=("w.test", "*.a.test", "*.b-2.test"))
+        if "wildcards" not in ready.capabilities:
+            with pytest.raises(InvalidInput):
+                await ready.activate(wild)
+            return
+        await ready.activate(old)
+        await ready.activate(wild)
+        other = [await ask(name) for name in ("w.test", "x.a.test", "X.A.test", "x.b-2.test")]
+        assert other == ["new"] * 4
+        assert [await ask(name) for name in old.hostnames] == ["old", "old"]
+        beside = ("x.y.a.test", "xa.test", "a.testx", "b-2.test", "x.b-2xtest", "x.a.test.c.test")
+        assert [await ask(name) for name in beside] == ["nobody"] * len(beside)
+        assert sorted(await ready.routes(), key=lambda one: one.service_id) == [old, wild]
+        await ready.activate(replace(wild, hostnames=("w.test", "*.a.test"), generation=3))
+        assert await ask("x.b-2.test") == "nobody"
+        await ready.retire(old.service_id, 2)
+        assert [await ask(name) for name in old.hostnames] == ["nobody", "new"]
+        await ready.retire("svc-wild", 4)
+        assert [await ask(name) for name in ("x.a.test", "www.a.test")] == ["nobody", "nobody"]
 
     async def test_traffic(self, ready: Any, old: Route, new: Route, ask: Ask) -> None:
         """Counts the requests of a release and never counts backwards, or says None."""

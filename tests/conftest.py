@@ -14,26 +14,32 @@ import pytest
 from helvetia.kernel.database import Database
 from tests.copies import copies as copies
 from tests.docker_engine import docker_engine as docker_engine
+from tests.known import known as known
 from tests.postgres_server import running_postgres
 
 # A shell has those that it starts in the background ignore Ctrl-C, and their children too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A version manager's `python3` is a script that starts four programs more, with every application.
-os.environ["PATH"] = f"{sys.base_prefix}/bin{os.pathsep}{os.environ['PATH']}"
+# A version manager's `python3` is a script that starts four programs more, with every application,
+# and builders ask each of its versions with every build: most of the work of all tests together.
+_OTHERS = [
+    folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.endswith("pyenv/shims")
+]
+os.environ["PATH"] = os.pathsep.join([f"{sys.base_prefix}/bin", *_OTHERS])
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Import the tests undisturbed: Python 3.11 fails if what a finalizer logs is parsed meanwhile.
 
-    See python/cpython#106905.
+    See python/cpython#106905. What collecting made stays to the end and is never looked at again.
     """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -12,6 +12,8 @@ NEEDS = {
     "chromium": ("chromium", lambda: shutil.which("chromium")),
     "git": ("git", lambda: shutil.which("git")),
     "git-lfs": ("git-lfs", lambda: shutil.which("git-lfs")),
+    "ssh": ("openssh-client", lambda: shutil.which("ssh")),
+    "sshd": ("openssh-server", lambda: _tool("sshd")),
     "npm": ("npm", lambda: shutil.which("npm")),
     "dockerd": ("docker.io", lambda: _tool("dockerd")),
     "iptables": ("iptables", lambda: _tool("iptables")),

@@ -11,7 +11,7 @@ from aiohttp import web
 from helvetia import InvalidInput
 from helvetia.kernel.models import Role, Service
 
-from . import settings
+from . import credentials, settings
 from .acts import Question, question
 from .fields import read_lines
 from .once import show_once, shown_once
@@ -28,23 +28,36 @@ async def set_variables(visit: Visit) -> web.StreamResponse:
     """Set one variable, or many of lines."""
     service = await load(visit, Role.ADMIN)
     form = await visit.form()
-    wanted = read_lines(form.get("lines", ""))
-    name = form.get("name", "").strip()
-    if name:
-        wanted[name] = form.get("value", "")
     try:
-        if not wanted:
-            raise InvalidInput("name", "names no variable")
-        body: dict[str, Any] = {"set": wanted}
-        if scopes := form.get("scopes", "").split():
-            body["scopes"] = dict.fromkeys(wanted, scopes)
-        await visit.ask("PATCH", _ENVIRONMENT, service=service, body=body)
+        await visit.ask("PATCH", _ENVIRONMENT, service=service, body=wanted_variables(form))
     except REFUSALS as error:
-        refusal = visit.refusal(error)
-        fields = {_input_of(field, name): text for field, text in refusal.fields.items()}
-        refusal = Refusal(refusal.message, refusal.hint, refusal.status, fields)
+        refusal = refusal_of_variables(visit, error, form)
         return await show_environment(visit, service, refusal, dict(form))
     raise redirect(f"/services/{service.name}/environment", "environment")
+
+
+def wanted_variables(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the change that a form of variables asks for, as the API takes it.
+
+    Raises:
+        InvalidInput: it names no variable.
+    """
+    wanted = read_lines(form.get("lines", ""))
+    if name := form.get("name", "").strip():
+        wanted[name] = form.get("value", "")
+    if not wanted:
+        raise InvalidInput("name", "names no variable")
+    body: dict[str, Any] = {"set": wanted}
+    if scopes := form.get("scopes", "").split():
+        body["scopes"] = dict.fromkeys(wanted, scopes)
+    return body
+
+
+def refusal_of_variables(visit: Visit, error: Exception, form: Mapping[str, str]) -> Refusal:
+    """Return why such a change was refused, by the inputs of its form."""
+    refusal, name = visit.refusal(error), form.get("name", "").strip()
+    fields = {_input_of(field, name): text for field, text in refusal.fields.items()}
+    return Refusal(refusal.message, refusal.hint, refusal.status, fields)
 
 
 async def ask_unset(visit: Visit) -> web.Response:
@@ -169,10 +182,12 @@ async def _settings(
     refusal: Refusal | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> web.Response:
-    groups: list[tuple[str, list[Any]]] = settings.groups(visit.platform, service, typed)
+    groups = settings.groups(visit.platform, service, typed)
     return await frame(
         visit, service, "service_settings.html", "settings",
         refusal=refusal, is_live=False, groups=groups,
+        has_credentials=visit.has("GET", credentials.PATH)
+        and not service.source_url.startswith("upload:"),
     )  # fmt: skip
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from aiohttp import web
 
 from helvetia.kernel.models import Role, Service
@@ -18,15 +22,24 @@ _DELIVERIES = "/api/v1/services/{service}/deliveries"
 
 async def index(visit: Visit) -> web.Response:
     """Show the webhook and the deliveries, and secrets that were just made."""
-    service = await load(visit)
-    secrets = shown_once(visit)
+    return await _index(visit, await load(visit), secrets=shown_once(visit))
+
+
+async def _index(
+    visit: Visit,
+    service: Service,
+    refusal: Refusal | None = None,
+    typed: Mapping[str, str] | None = None,
+    *,
+    secrets: Mapping[str, Any] | None = None,
+) -> web.Response:
     query = {"limit": 50, "cursor": visit.request.query.get("cursor")}
     found = await visit.ask("GET", _DELIVERIES, service=service, query=query)
     return await frame(
         visit, service, "service_deliveries.html", "deliveries",
-        is_live=not secrets,
+        refusal=refusal, typed=typed or {}, is_live=not secrets,
         hook=await visit.ask_if_there("GET", _HOOK, service=service),
-        secrets=secrets, deliveries=found.items, next=found.next,
+        secrets=secrets or {}, deliveries=found.items, next=found.next,
     )  # fmt: skip
 
 
@@ -54,6 +67,21 @@ async def make(visit: Visit) -> web.StreamResponse:
     made = await visit.ask("POST", _HOOK, service=service, body={"paths": paths})
     path = f"/services/{service.name}/deliveries"
     raise show_once(visit, path, secret=made.secret, deploy_url=made.deploy_url)
+
+
+async def change_paths(visit: Visit) -> web.StreamResponse:
+    """Change which files matter; the secrets stay."""
+    service = await load(visit, Role.ADMIN)
+    form = await visit.form()
+    paths = [line.strip() for line in form.get("paths", "").splitlines() if line.strip()]
+    try:
+        await visit.ask("PATCH", _HOOK, service=service, body={"paths": paths})
+    except REFUSALS as error:
+        refusal = visit.refusal(error)
+        # One of them, by its number, or all: there is one input for them.
+        fields = {field.partition(".")[0]: text for field, text in refusal.fields.items()}
+        return await _index(visit, service, replace(refusal, fields=fields), form)
+    raise redirect(f"/services/{service.name}/deliveries", "webhook-paths")
 
 
 async def ask_renew(visit: Visit) -> web.Response:

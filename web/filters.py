@@ -7,9 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+from markupsafe import Markup, escape
+
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Among them those that turn the direction of writing: strangers write commit messages.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_TICKED = re.compile(r"`([^`\n]+)`")
 _INSTANCE = re.compile(r"(r\d+)\.([0-9a-f]{4})")
 # Statuses of deployments and services are written large, of instances and plugins small.
 _TONES = {
@@ -164,6 +167,11 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", text))
 
 
+def ticked(text: str) -> Markup:
+    """Return a sentence of the platform with what stands between backticks as code."""
+    return Markup(_TICKED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
 def stream(name: str) -> str:
     """Return the class of a log line."""
     return name if name in ("platform", "stderr") else "stdout"
@@ -210,6 +218,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         ago, bare, browser, clock, count, digest, first_line, heading, hook, instance, origin,
-        person, plain, seconds, shape, short, size, stream, time_of_day, tone, took, until, word,
+        person, plain, seconds, shape, short, size, stream, ticked, time_of_day, tone, took, until,
+        word,
     )
 }  # fmt: skip

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from helvetia.plugins.api import schemas
 
-from .filters import instance
+from .filters import instance as instance_of
 from .service_page import frame, load
 from .visit import Visit
 
@@ -38,9 +38,13 @@ class Log:
     is_of_many: bool
 
 
-async def shown_log(visit: Visit, path: str, **parts: Any) -> Log:
-    """Return the end of a log, read at an endpoint of the API."""
-    found = await visit.ask("GET", path, query={"tail": LINES}, **parts)
+async def shown_log(visit: Visit, path: str, *, instance: str = "", **parts: Any) -> Log:
+    """Return the end of a log, read at an endpoint of the API, or of what one instance wrote.
+
+    The viewer chooses among instances by itself: it always has the log of all of them.
+    """
+    query = {"tail": LINES, "instance": instance or None}
+    found = await visit.ask("GET", path, query=query, **parts)
     names = {name: getattr(row, "name", row.id) for name, row in parts.items()}
     read = path.format_map(names)
     return Log(
@@ -48,14 +52,16 @@ async def shown_log(visit: Visit, path: str, **parts: Any) -> Log:
         read=read,
         follow=f"{read}/follow",
         whole=f"{read.removeprefix('/api/v1').removesuffix('s')}.txt",
-        skipped=found.records[0].seq - 1 if found.records else 0,
+        skipped=found.records[0].seq - 1 if found.records and not instance else 0,
         ended=found.ended,
-        is_of_many=len({instance(one.stage) for one in found.records} - {""}) > 1,
+        is_of_many=len({instance_of(one.stage) for one in found.records} - {""}) > 1,
     )
 
 
 async def of_service(visit: Visit) -> web.Response:
     """Show what the instances of a service write."""
     service = await load(visit)
-    log = await shown_log(visit, "/api/v1/services/{service}/logs", service=service)
-    return await frame(visit, service, "service_logs.html", "logs", log=log)
+    wanted = visit.request.query.get("instance", "")
+    path = "/api/v1/services/{service}/logs"
+    log = await shown_log(visit, path, instance=wanted, service=service)
+    return await frame(visit, service, "service_logs.html", "logs", log=log, instance=wanted)

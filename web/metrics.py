@@ -70,7 +70,7 @@ async def show(visit: Visit) -> web.Response:
 
 
 def _graphs(last: Any) -> list[Graph]:
-    def now(field: str, form: Callable[..., str] = "{:.2f}".format) -> str:
+    def now(field: str, form: Callable[..., str] = "{:.3g}".format) -> str:
         value = getattr(last, field, None)
         return _UNKNOWN if value is None else form(value)
 

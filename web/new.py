@@ -1,6 +1,7 @@
 """A new service in three steps: where it comes from, how it would be built, what it gets.
 
-Nothing is made before the last one. What was typed goes along in the forms.
+Nothing is made before the last one. Each step has an address with what was typed so far, so that
+it can be looked at again; what may be secret is no part of it, and goes along in the forms.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -27,27 +29,53 @@ _STEPS = ("source", "plan", "details")
 _SLUG = re.compile(r"[^a-z0-9]+")
 # Which fields of the API belong to which step, to lead back to it.
 _OF_SOURCE = ("source", "ref")
+_IN_ADDRESS = (*_OF_SOURCE, "type", "github", "name", "hostname",
+               "limits.cpu", "limits.memory_mb", "limits.pids")  # fmt: skip
 
 
 async def begin(visit: Visit) -> web.Response:
-    """Ask where the service comes from."""
-    return await _step(visit, "source", dict(visit.request.query))
+    """Ask where the service comes from, or show the step that the address names."""
+    query = visit.request.query
+    form = {name: query[name] for name in _IN_ADDRESS if name in query}
+    # Another site must not have a repository fetched by a link to a plan.
+    is_elsewhere = visit.request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return await _show(visit, "source" if is_elsewhere else query.get("step", "source"), form)
 
 
 async def go_on(visit: Visit) -> web.StreamResponse:
-    """Take a step, or lead back to the one that was refused."""
+    """Take a step: lead to its address, or create the service."""
     form = dict(await visit.form())
     step = form.get("step", "")
-    try:
-        if step == "create":
+    if step == "create":
+        try:
             return await _create(visit, form)
-        if step == "details":
-            return await _step(visit, "details", form)
-        if step == "plan":
+        except REFUSALS as error:
+            return await _lead_back(visit, step, form, visit.refusal(error))
+    if _is_for_addresses(form):
+        given = {name: form[name] for name in _IN_ADDRESS if form.get(name, "").strip()}
+        raise redirect(f"/new?{urlencode({'step': step, **given})}")
+    # Answered here, since variables would stand in the address, or be lost. Only who goes back
+    # from the last step has any; who then loads the page again is asked by the browser.
+    return await _show(visit, step, form)
+
+
+async def _show(visit: Visit, step: str, form: dict[str, str]) -> web.Response:
+    """Show a step, or the one that it is led back to."""
+    if step == "details" and form.get("source"):
+        return await _step(visit, "details", form)
+    if step == "plan":
+        try:
             return await _step(visit, "plan", form, plan=await _plan(visit, form))
-    except REFUSALS as error:
-        return await _lead_back(visit, form, visit.refusal(error))
+        except REFUSALS as error:
+            return await _lead_back(visit, step, form, visit.refusal(error))
     return await _step(visit, "source", form)
+
+
+def _is_for_addresses(form: Mapping[str, str]) -> bool:
+    """Tell whether nothing of what was typed may be secret."""
+    scheme, _, rest = form.get("source", "").strip().partition("://")
+    has_password = scheme.lower() in ("http", "https") and "@" in rest.partition("/")[0]
+    return not has_password and not form.get("environment", "").strip()
 
 
 async def _plan(visit: Visit, form: Mapping[str, str]) -> Any:
@@ -90,10 +118,12 @@ async def _create(visit: Visit, form: Mapping[str, str]) -> web.StreamResponse:
     raise redirect(f"/deployments/{deployment.id}")
 
 
-async def _lead_back(visit: Visit, form: dict[str, str], refusal: Refusal) -> web.Response:
+async def _lead_back(
+    visit: Visit, step: str, form: dict[str, str], refusal: Refusal
+) -> web.Response:
     """Show the step at which something is wrong, with all that was typed."""
     is_of_source = any(field in _OF_SOURCE for field in refusal.fields)
-    step = "details" if form["step"] == "create" and not is_of_source else "source"
+    step = "details" if step == "create" and not is_of_source else "source"
     fields = {_input_of(field): text for field, text in refusal.fields.items()}
     refusal = Refusal(refusal.message, refusal.hint, refusal.status, fields)
     return await _step(visit, step, form, refusal=refusal)

@@ -25,6 +25,12 @@ _SAID = {
     "channel-removed": "The channel was removed.",
     "tested": "A test is on its way. What becomes of it stands below.",
     "member": "The team was changed.",
+    "left": "You are not in the team any more.",
+    "team-deleted": "The team was deleted.",
+    "team-variables": "Saved. It counts for each service from its next deployment or restart on.",
+    "credentials": "Saved. They are used from the next deployment on.",
+    "credentials-removed": "They are forgotten.",
+    "webhook-paths": "Saved. It counts from the next push on.",
 }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from helvetia.kernel.models import Service
@@ -16,27 +16,56 @@ PREFIX = "settings."
 """How the names of fields begin, as the API names them in its refusals."""
 
 _AUTO = "auto"
-_LABELS = {f"{PREFIX}source": "Options of the source"}
 _FAMILIES = ("source", "builder", "registry", "runtime", "router")
+_ABOUT = {"health": "when a new version takes over", "limits": "of each instance; 0 is no limit"}
+# Of providers rather than of the model: each has a field of its own.
+_OF_PROVIDERS = tuple(f"{PREFIX}{name}" for name in ("builder", "source", "providers"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Fields that stand together.
+
+    Attributes:
+        is_rare: whether few people ever fill it in: it is folded while it says nothing.
+    """
+
+    title: str
+    fields: list[Field]
+    about: str = ""
+    is_rare: bool = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether something is filled in."""
+        return any(one.value for one in self.fields)
 
 
 def groups(
     platform: Platform, service: Service, typed: Mapping[str, str] | None = None
-) -> list[tuple[str, list[Field]]]:
-    """Return titles and fields, with what was typed if there is something."""
+) -> list[Group]:
+    """Return the fields in groups, with what was typed if there is something."""
     now = ServiceSettings.model_validate(service.settings).model_dump()
-    fields: list[tuple[str, list[Field]]] = [("Source", _source(platform, service))]
-    own = (f"{PREFIX}builder", f"{PREFIX}providers")
-    plain = [one for one in fields_of(ServiceSettings, now, PREFIX) if one.name not in own]
-    plain = [replace(one, label=_LABELS.get(one.name, one.label)) for one in plain]
-    fields.append(("Running", plain))
+    providers = platform.providers
+    plain = fields_of(ServiceSettings, now, PREFIX)
+    found = [
+        Group(title="Source", fields=_source(platform, service), about="where the code is"),
+        Group(title="Running", fields=[one for one in plain if one.name not in _OF_PROVIDERS]),
+    ]
     for name, model in nested_of(ServiceSettings).items():
-        fields.append((label(name), fields_of(model, now[name], f"{PREFIX}{name}.")))
-    fields.append(("Build", _builder(platform, now["builder"])))
-    fields.append(("Who does what", _providers(platform, now["providers"])))
+        fields = fields_of(model, now[name], f"{PREFIX}{name}.")
+        found.append(Group(title=label(name), fields=fields, about=_ABOUT.get(name, "")))
+    found += [
+        Group(title="Build", fields=_options(providers.builders.all(), "builder", now["builder"]),
+              about="options of the builder", is_rare=True),
+        Group(title="Checkout", fields=_options(providers.sources.all(), "source", now["source"]),
+              about="options of the source", is_rare=True),
+        Group(title="Who does what", fields=_providers(platform, now["providers"]),
+              about="which plugin, where several could", is_rare=True),
+    ]  # fmt: skip
     if typed is None:
-        return fields
-    return [(title, [_typed(one, typed) for one in group]) for title, group in fields]
+        return found
+    return [replace(one, fields=[_typed(field, typed) for field in one.fields]) for one in found]
 
 
 def change(service: Service, form: Mapping[str, str]) -> dict[str, Any]:
@@ -65,19 +94,19 @@ def _source(platform: Platform, service: Service) -> list[Field]:
     ]  # fmt: skip
 
 
-def _builder(platform: Platform, now: Mapping[str, str]) -> list[Field]:
-    """Return a field for each option of each builder, and for those that none has any more."""
+def _options(entries: Iterable[Any], family: str, now: Mapping[str, str]) -> list[Field]:
+    """Return a field for each option of each provider, and for those that none has any more."""
     helps: dict[str, dict[str, list[str]]] = {}
-    for entry in platform.providers.builders.all():
+    for entry in entries:
         for name, about in entry.provider.options.items():
             helps.setdefault(name, {}).setdefault(about, []).append(entry.name)
     told = {
-        name: "; ".join(f"{', '.join(builders)}: {about}" for about, builders in found.items())
+        name: "; ".join(f"{', '.join(names)}: {about}" for about, names in found.items())
         for name, found in helps.items()
     }
     return [
-        Field(name=f"{PREFIX}builder.{name}", label=label(name), value=now.get(name, ""),
-              help=told.get(name, "no builder here has it"))
+        Field(name=f"{PREFIX}{family}.{name}", label=label(name), value=now.get(name, ""),
+              help=told.get(name, f"no {family} here has it"))
         for name in sorted({**helps, **now})
     ]  # fmt: skip
 

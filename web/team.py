@@ -7,10 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
+from helvetia.kernel.accounts import OPERATOR_TEAM
 from helvetia.kernel.errors import NotFound
 from helvetia.kernel.models import Role
 
-from .acts import Question, question
+from .acts import Question, question, require_typed
 from .once import show_once, shown_once
 from .said import redirect
 from .visit import REFUSALS, Refusal, Visit
@@ -19,7 +20,14 @@ _TEAMS = "/api/v1/teams"
 _MEMBERS = f"{_TEAMS}/{{team}}/members"
 _INVITATIONS = f"{_TEAMS}/{{team}}/invitations"
 NAV = "team"
-_TABS = (("", "People"), ("notifications", "Notifications"))
+VARIABLES = f"{_TEAMS}/{{team}}/environment"
+"""Where the variables of a team are."""
+# Name, title, and the endpoint without which there is no such tab.
+_TABS = (
+    ("", "People", _MEMBERS),
+    ("variables", "Variables", VARIABLES),
+    ("notifications", "Notifications", f"{_TEAMS}/{{team}}/notifications"),
+)
 ROLES = (
     ("viewer", "viewer: looks"),
     ("member", "member: deploys"),
@@ -94,6 +102,57 @@ async def remove(visit: Visit) -> web.StreamResponse:
     raise redirect(f"/team/{name}", "member")
 
 
+async def ask_leave(visit: Visit) -> web.Response:
+    """Ask whether to leave a team."""
+    _, team = await find(visit, visit.part("team"))
+    return question(visit, _leaving(team.name), nav=NAV)
+
+
+async def leave(visit: Visit) -> web.StreamResponse:
+    """Leave a team."""
+    name = visit.part("team")
+    try:
+        await visit.ask("DELETE", "/api/v1/memberships/{membership}", membership=name)
+    except REFUSALS as error:
+        return question(visit, _leaving(name), visit.refusal(error), nav=NAV)
+    raise redirect("/team", "left")
+
+
+async def ask_delete(visit: Visit) -> web.Response:
+    """Ask whether to delete a team."""
+    _, team = await find(visit, visit.part("team"))
+    return question(visit, _deleting(team.name), nav=NAV)
+
+
+async def delete(visit: Visit) -> web.StreamResponse:
+    """Delete a team for good."""
+    name = visit.part("team")
+    try:
+        await require_typed(visit, _deleting(name))
+        await visit.ask("DELETE", f"{_TEAMS}/{{team}}", team=name)
+    except REFUSALS as error:
+        return question(visit, _deleting(name), visit.refusal(error), nav=NAV)
+    raise redirect("/team", "team-deleted")
+
+
+def _leaving(name: str) -> Question:
+    lines = (
+        "You see nothing of it any more, from the next request on. Its services stay.",
+        "Somebody who is in it can invite you again.",
+    )
+    return Question(title=f"Leave {name}?", lines=lines, label="Leave it",
+                    action=f"/team/{name}/leave", back=f"/team/{name}")  # fmt: skip
+
+
+def _deleting(name: str) -> Question:
+    lines = (
+        "It goes with its members, invitations, variables and notifications. For good.",
+        "A team that has services is not deleted: delete them first.",
+    )
+    return Question(title=f"Delete the team {name}?", lines=lines, label="Delete for good",
+                    action=f"/team/{name}/delete", back=f"/team/{name}", typed=name)  # fmt: skip
+
+
 async def withdraw(visit: Visit) -> web.StreamResponse:
     """Make an invitation worthless."""
     name, path = visit.part("team"), f"{_INVITATIONS}/{{invitation}}"
@@ -126,7 +185,7 @@ def frame(
     **values: Any,
 ) -> web.Response:
     """Answer with a page of a team: its head and tabs, and what was refused."""
-    has_tabs = team is not None and visit.has("GET", f"{_TEAMS}/{{team}}/notifications")
+    tabs = [(one, title) for one, title, needs in _TABS if team and visit.has("GET", needs)]
     return visit.show(
         template,
         nav=NAV,
@@ -136,7 +195,7 @@ def frame(
         typed=typed or {},
         teams=teams,
         team=team,
-        tabs=_TABS if has_tabs else (),
+        tabs=tabs if len(tabs) > 1 else (),
         tab=tab,
         may_administer=_may_administer(visit, team),
         **values,
@@ -168,4 +227,5 @@ async def _show(
         visit, teams, team, "team.html", "",
         refusal=refusal, typed=typed, members=members, invitations=invitations, roles=ROLES,
         made=made,
+        is_of_installation=team is not None and team.name == OPERATOR_TEAM,
     )  # fmt: skip

@@ -21,7 +21,7 @@ _ENDS = ("live", "failed", "cancelled", "superseded", "rolled_back")
 # What is made of an event: icon, tone and words, with the event's own data in braces.
 _KINDS: dict[str, tuple[str, str, str]] = {
     "deployment.queued": ("clock", "busy", "Deployment #{number} was asked for"),
-    "deployment.live": ("check", "good", "Deployment #{number} is live"),
+    "deployment.live": ("check", "good", "Deployment #{number} went live"),
     "deployment.failed": ("cross", "bad", "Deployment #{number} failed"),
     "deployment.cancelled": ("slash", "idle", "Deployment #{number} was cancelled"),
     "deployment.superseded": ("skip", "idle", "Deployment #{number} gave way to a newer one"),
@@ -37,6 +37,9 @@ _KINDS: dict[str, tuple[str, str, str]] = {
     "domain.added": ("globe", "idle", "Hostname {hostname} was added"),
     "domain.verified": ("globe", "good", "Hostname {hostname} was verified"),
     "domain.removed": ("globe", "idle", "Hostname {hostname} was removed"),
+    "credentials.given": ("key", "idle", "Credentials of the repository were given"),
+    "credentials.removed": ("key", "idle", "Credentials of the repository were removed"),
+    "webhook.changed": ("hook", "idle", "The webhook was changed"),
     "webhook.made": ("hook", "idle", "The webhook was made"),
     "webhook.removed": ("hook", "idle", "The webhook was removed"),
 }

@@ -21,7 +21,7 @@ class HealthCheck:
     path: str | None = None
     expected: str = "200-399"
     grace_seconds: float = 60.0
-    interval_seconds: float = 0.25
+    interval_seconds: float = 0.1
     timeout_seconds: float = 5.0
     successes: int = 2
 

@@ -24,7 +24,9 @@ class Route:
     """Hostnames that lead to the instances of one release.
 
     Attributes:
-        hostnames: validated DNS names in ASCII form, no wildcards, no ports.
+        hostnames: validated DNS names in ASCII form, no ports. `*.` before one stands for one
+            label, but whoever has such a name itself comes first; refused by a router without
+            the capability `wildcards`.
         generation: grows with every change of the service's route. A router refuses a generation
             lower than the one it has, so that a worker that lost its lease cannot switch back.
     """
@@ -62,7 +64,8 @@ class Meter:
 class Router(Provider):
     """Leads traffic.
 
-    Required: `activate`, `retire`, `routes`, `url`. Optional: `labels`, `traffic`, `meters`.
+    Required: `activate`, `retire`, `routes`, `url`. Optional: `labels`, `traffic`, `meters`, and
+    the capability `wildcards`.
     """
 
     @abstractmethod

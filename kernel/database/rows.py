@@ -18,7 +18,7 @@ from helvetia.kernel.models import Fact
 from .sqlite import Client
 
 
-async def fetch(sql: str, *values: object) -> list[dict[str, Any]]:
+async def fetch(sql: str, *values: object, hold: bool = False) -> list[dict[str, Any]]:
     """Return the rows of a query that SQLite and PostgreSQL both understand.
 
     Times come as each database gives them: see `as_time`. The rows are for reading only: another
@@ -26,12 +26,15 @@ async def fetch(sql: str, *values: object) -> list[dict[str, Any]]:
 
     Args:
         sql: text of the program, never of a person; each `?` takes one of the values.
+        values: for its places.
+        hold: nobody else holds or changes the rows until the transaction ends. Readers, and rows
+            that refer to them, need not wait.
     """
     client = Fact._meta.db
     if isinstance(client, Client):
         return await client.execute_small_query(sql, *values)
     if client.capabilities.dialect == "postgres":
-        sql = _numbered(sql)
+        sql = _numbered(sql) + (" FOR NO KEY UPDATE" if hold else "")
     return await client.execute_query_dict(sql, list(values))
 
 
@@ -49,30 +52,21 @@ async def insert(model: type[Model], rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 @lru_cache
-def _insertion(model: type[Model]) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]:
-    meta = model._meta
-    columns, defaults = meta.fields_db_projection, dict[str, Any]()
-    written = [name for name in columns if isinstance(meta.fields_map[name], JSONField)]
-    for name in columns:
-        default = meta.fields_map[name].default
-        defaults[name] = json.dumps(default()) if default and name in written else default
+def _insertion(model: type[Model]) -> tuple[str, Callable[[Mapping[str, Any]], list[Any]]]:
+    meta, columns = model._meta, model._meta.fields_db_projection
+    defaults = {name: meta.fields_map[name].default for name in columns}
+    written = {name for name in columns if isinstance(meta.fields_map[name], JSONField)}
+    defaults |= {name: json.dumps(defaults[name]()) for name in written if defaults[name]}
     made = [name for name, default in defaults.items() if callable(default)]
-    pick = itemgetter(*columns)
 
-    def values(row: Mapping[str, Any]) -> Sequence[Any]:
+    def values(row: Mapping[str, Any]) -> list[Any]:
         full = {**defaults, **row}
-        for name in made:
-            if name not in row:
-                full[name] = defaults[name]()
-        for name in written:
-            if name in row:
-                full[name] = json.dumps(row[name])
-        return pick(full)
+        full |= {name: defaults[name]() for name in made if name not in row}
+        full |= {name: json.dumps(row[name]) for name in written if name in row}
+        return list(itemgetter(*columns)(full))
 
-    names = ", ".join(f'"{column}"' for column in columns.values())
-    places = ", ".join("?" * len(columns))
-    sql = f'INSERT INTO "{meta.db_table}" ({names}) VALUES ({places})'  # noqa: S608
-    return sql, values
+    names, places = '", "'.join(columns.values()), ", ".join("?" * len(columns))
+    return f'INSERT INTO "{meta.db_table}" ("{names}") VALUES ({places})', values  # noqa: S608
 
 
 def as_time(value: str | datetime | None) -> datetime | None:

@@ -65,6 +65,8 @@ def use_up(request: web.Request, name: str) -> str:
 
 def settle(request: web.Request, response: web.StreamResponse) -> None:
     """Add to an answer what its request has left: a session that was renewed, what was used up."""
+    if _USED not in request and RENEWED not in request:
+        return
     # The headers are made already: cookies of the response itself would come too late.
     more = web.Response()
     for name in request.get(_USED, ()):

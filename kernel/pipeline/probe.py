@@ -67,9 +67,9 @@ class Prober:
 
     def _pause(self, began: float, in_a_row: int) -> float:
         """Return how long to wait; most programs listen soon after their start."""
-        interval = self._check.interval_seconds
-        is_early = in_a_row == 0 and time.monotonic() - began < _EARLY_SECONDS
-        return min(interval, _EARLY_PAUSE) if is_early else interval
+        interval, waited = self._check.interval_seconds, time.monotonic() - began
+        early = min(interval, _EARLY_PAUSE, 0.02 + waited / 4)
+        return interval if in_a_row or waited >= _EARLY_SECONDS else early
 
     async def _once(self, client: aiohttp.ClientSession) -> bool:
         host, port = self._instance.host, self._instance.port

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+from tortoise.exceptions import DoesNotExist
 from tortoise.expressions import Subquery
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
+from helvetia.kernel.database.rows import fetch, insert
 from helvetia.kernel.errors import Conflict, InvalidInput, NotFound
 from helvetia.kernel.events import ORIGIN, Origin
 from helvetia.kernel.failpoints import failpoint
@@ -22,9 +25,17 @@ from helvetia.kernel.models import (
     Release,
     Service,
     Trigger,
+    new_id,
     utcnow,
 )
 from helvetia.kernel.models import Event as EventRow
+
+_SERVICE = 'SELECT * FROM "service" WHERE "id" = ?'
+_SUPERSEDE = """
+UPDATE "deployment" SET "status" = ?, "reason" = ?, "reason_code" = ?, "finished_at" = ?
+WHERE "service_id" = ? AND "status" = 'QUEUED' RETURNING "id"
+"""
+_COUNT = """UPDATE "service" SET "deployment_count" = ?, "desired" = 'running' WHERE "id" = ?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +86,8 @@ async def enqueue(service: Service, request: DeploymentRequest) -> tuple[Deploym
             if known is not None:
                 return known, False
         base = await _base_release(service, request)
-        (deployment,) = await enqueue_all(service, [request], base)
+        (id,) = await enqueue_all(service, [request], base)
+        deployment = await Deployment.get(id=id)
         await failpoint("enqueue:inside")
     await failpoint("enqueue:after")
     return deployment, True
@@ -87,55 +99,62 @@ async def hold(service_id: str) -> Service:
     Raises:
         DoesNotExist: it is gone.
     """
-    # Readers of the row, and rows that refer to it, need not wait.
-    return await Service.select_for_update(no_key=True).get(id=service_id)
+    for row in await fetch(_SERVICE, service_id, hold=True):
+        return Service._init_from_db(**row)
+    raise DoesNotExist(Service)
 
 
 async def enqueue_all(
     service: Service, requests: Sequence[DeploymentRequest], base: Release | None = None
-) -> list[Deployment]:
+) -> list[str]:
     """Queue deployments, in order, for a service that is held; only the last of them will run.
 
     Args:
         base: whose artifact is used again.
+
+    Returns:
+        Their ids.
     """
     if not requests:
         return []
-    entry = partial(events.entry, team_id=service.team_id, service_id=service.id)
-    made, entries = [], []
+    count = service.deployment_count + len(requests)
+    gone = {
+        "status": DeploymentStatus.SUPERSEDED,
+        "reason": f"deployment {count} was asked for before this one began",
+        "reason_code": "superseded",
+        "finished_at": utcnow(),
+    }
+    older = [row["id"] for row in await fetch(_SUPERSEDE, *gone.values(), service.id)]
+    made: list[dict[str, Any]] = []
     for number, request in enumerate(requests, service.deployment_count + 1):
         rollback = request.action == "rollback"
-        deployment = Deployment(
-            service_id=service.id,
-            number=number,
-            trigger=Trigger.ROLLBACK if rollback else request.trigger,
-            source_url=request.source_url or service.source_url,
-            source_ref=request.ref or service.source_ref,
-            base_release_id=base.id if base else None,
-            reuse_configuration=rollback,
-            sha=base.sha if base else "",
-            message=base.message if base else "",
-            idempotency_key=request.idempotency_key,
-            created_by=request.actor or None,
-        )
-        made.append(deployment)
-        more = {"deployment_id": deployment.id, "data": {"action": request.action}}
+        row = {
+            "id": new_id(),
+            "service_id": service.id,
+            "number": number,
+            "trigger": Trigger.ROLLBACK if rollback else request.trigger,
+            "source_url": request.source_url or service.source_url,
+            "source_ref": request.ref or service.source_ref,
+            "base_release_id": base.id if base else None,
+            "reuse_configuration": rollback,
+            "sha": base.sha if base else "",
+            "message": base.message if base else "",
+            "idempotency_key": request.idempotency_key,
+            "created_by": request.actor or None,
+        }
+        made.append(row if number == count else row | gone)
+    ids = [row["id"] for row in made]
+    await insert(Deployment, made)
+    await fetch(_COUNT, count, service.id)
+    entry = partial(events.entry, team_id=service.team_id, service_id=service.id)
+    entries = []
+    for id, request in zip(ids, requests, strict=True):
+        more = {"deployment_id": id, "data": {"action": request.action}}
         entries.append(entry("deployment.queued", request.origin, actor=request.actor, **more))
-    await Deployment.bulk_create(made)
-    waiting, count = DeploymentStatus.QUEUED, made[-1].number
-    await Service.filter(id=service.id).update(deployment_count=count, desired=Desired.RUNNING)
-    older = Deployment.filter(service_id=service.id, status=waiting, number__lt=count)
-    ids = await older.values_list("id", flat=True)
-    if ids:
-        await older.update(
-            status=DeploymentStatus.SUPERSEDED,
-            reason=f"deployment {count} was asked for before this one began",
-            reason_code="superseded",
-            finished_at=utcnow(),
-        )
-    entries += [entry("deployment.superseded", request.origin, deployment_id=id) for id in ids]
-    await EventRow.bulk_create(entries)
-    return made
+    for id in older + ids[:-1]:
+        entries.append(entry("deployment.superseded", request.origin, deployment_id=id))
+    await insert(EventRow, entries)
+    return ids
 
 
 def once_live(**only: str) -> Subquery:

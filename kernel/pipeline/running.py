@@ -203,10 +203,13 @@ class Runner:
             if not (skip_build and name in BUILD_STAGES)
         ]
         done = {row.name: row.status for row in await StageRun.filter(deployment_id=deployment.id)}
+        new = [
+            StageRun(deployment_id=deployment.id, position=position, name=name)
+            for position, name in enumerate(order)
+            if name not in done
+        ]
         async with run.lease.fenced():
-            for position, name in enumerate(order):
-                if name not in done:
-                    await StageRun.create(deployment_id=deployment.id, position=position, name=name)
+            await StageRun.bulk_create(new)
             if run.release is None:
                 return order
             # The release is kept: what led to it is not done again; all behind it adopts or

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 _SOON = timedelta(days=14)
+_NONE_YET = (
+    "no authority has given one yet: does the name lead here? The log of the router says more"
+)
+_NONE_FOR_ALL = (
+    "none is asked for: authorities give one for a wildcard only to who changes its DNS; an "
+    "operator may add one by hand"
+)
 
 
 def none(reason: str) -> Certificate:
@@ -59,11 +66,9 @@ def _read(shown: bytes, hostname: str) -> Certificate:
     if not _is_for(certificate, hostname):
         trouble = {"state": "other-name", "reason": "it is for another name"}
         if certificate.issuer == certificate.subject:
-            trouble = {
-                "state": "own",
-                "reason": "no authority has given one yet: does the name lead here? The log of"
-                " the router says more",
-            }
+            trouble = {"state": "own", "reason": _NONE_YET}
+            if hostname.startswith("*."):
+                trouble["reason"] = _NONE_FOR_ALL
     elif left < timedelta(0):
         trouble = {"state": "expired", "reason": "it was not renewed"}
     elif left < _SOON:

@@ -1,4 +1,8 @@
-"""What people do to hostnames: parsed, never escaped, and proved before they are routed."""
+"""What people do to hostnames: parsed, never escaped, and proved before they are routed.
+
+A wildcard, `*.` before a name, stands for one label. Whoever has such a name itself comes first,
+and one team's wildcard and another's name below it are not both routed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from datetime import timedelta
 
 import idna
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from helvetia.kernel import events
@@ -18,10 +23,11 @@ from helvetia.plugins.api.proofs import new_token
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _MAX_LENGTH = 253
+_WILDCARD = "*."
 
 
 def normalise(hostname: str, *, domain: str) -> str:
-    """Return a hostname in lower-case ASCII form (IDNA).
+    """Return a hostname or a wildcard in lower-case ASCII form (IDNA).
 
     Args:
         hostname: as a person typed it.
@@ -30,9 +36,11 @@ def normalise(hostname: str, *, domain: str) -> str:
     Raises:
         InvalidInput: it is not a hostname that a service may have.
     """
-    name = _ascii(hostname.strip().removesuffix("."))
+    text = hostname.strip().removesuffix(".")
+    prefix = _WILDCARD if text.startswith(_WILDCARD) else ""
+    name = _ascii(text.removeprefix(prefix))
     labels = name.split(".")
-    if len(name) > _MAX_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(prefix + name) > _MAX_LENGTH or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidInput(
             "hostname", "has letters, digits and hyphens between dots, such as www.example.com"
         )
@@ -47,7 +55,12 @@ def normalise(hostname: str, *, domain: str) -> str:
             f"names below {domain} come from the names of services",
             hint="give a name of a domain of your own",
         )
-    return name
+    return prefix + name
+
+
+def is_wildcard(name: str) -> bool:
+    """Tell whether a name in normal form stands for all names one label below another one."""
+    return name.startswith(_WILDCARD)
 
 
 async def add(
@@ -73,15 +86,14 @@ async def add(
                 raise Conflict(f"service {service.name} is being deleted")
             if await Domain.exists(hostname=name, verified_at__not_isnull=True):
                 raise _taken(name)
-            row = await Domain.create(
-                service_id=service.id,
-                hostname=name,
-                token=new_token(),
-                verified_at=utcnow() if is_proved else None,
-            )
+            await _refuse_overlap(service, name)
+            row = await Domain.create(service_id=service.id, hostname=name, token=new_token())
             await _record("domain.added", service, actor, name)
     except IntegrityError:
         raise _taken(name) from None
+    if is_proved:
+        # Not in the transaction before: who confirms at the same time must see the row.
+        await _route(service, row)
     return row
 
 
@@ -118,17 +130,45 @@ async def confirm(service: Service, row: Domain, *, actor: str) -> None:
         NotFound: it was removed meanwhile.
         Conflict: another service has it.
     """
+    await _route(service, row, actor=actor)
+
+
+async def _route(service: Service, row: Domain, *, actor: str = "") -> None:
     now = utcnow()
     try:
         async with in_transaction():
+            await _refuse_overlap(service, row.hostname)
             # The index on verified names decides between two that come here at once.
             if await Domain.filter(id=row.id, verified_at=None).update(verified_at=now):
-                await _record("domain.verified", service, actor, row.hostname)
+                if actor:
+                    await _record("domain.verified", service, actor, row.hostname)
             elif not await Domain.exists(id=row.id):
                 raise _none(service, row.hostname)
     except IntegrityError:
         raise _taken(row.hostname) from None
     row.verified_at = now
+
+
+async def _refuse_overlap(service: Service, name: str) -> None:
+    """Refuse a name that another team's wildcard stands for, and a wildcard of another's name.
+
+    Of two that come here at once the second waits for the first: both lock what they might be at
+    odds with, each other's rows among it, in the same order.
+
+    Raises:
+        Conflict: it is so.
+    """
+    parent = name.partition(".")[2]
+    overlap = Q(hostname__endswith=f".{parent}")
+    if not is_wildcard(name):
+        overlap = Q(hostname__in=(name, f"{_WILDCARD}{parent}"))
+    for other in await Domain.filter(overlap).order_by("id").select_for_update():
+        is_one_label = other.hostname.partition(".")[2] == parent
+        is_at_odds = is_wildcard(name) != is_wildcard(other.hostname)
+        if other.verified_at is None or not is_one_label or not is_at_odds:
+            continue
+        if not await Service.exists(id=other.service_id, team_id=service.team_id):
+            raise _taken(name)
 
 
 async def remove(service: Service, hostname: str, *, domain: str, actor: str) -> None:
@@ -164,7 +204,7 @@ async def _record(kind: str, service: Service, actor: str, hostname: str) -> Non
 
 def _ascii(name: str) -> str:
     if "*" in name:
-        raise InvalidInput("hostname", "wildcards are not supported; add each name")
+        raise InvalidInput("hostname", "may have one `*`, alone before the first dot")
     if any(character in name for character in ":/[]@"):
         raise InvalidInput("hostname", "is a name alone, without scheme, port, path or address")
     try:

@@ -86,24 +86,32 @@ class Body(Shape):
 class Health(Body):
     """The health check of a service."""
 
-    path: str | None = Field(None, pattern=r"^/[^\s\x00-\x1f\x7f]*$", max_length=1024)
+    path: str | None = Field(
+        None,
+        pattern=r"^/[^\s\x00-\x1f\x7f]*$",
+        max_length=1024,
+        description="asked for over HTTP; none: as the builder advises, or that the port is open",
+    )
     expected: str = Field(
         "200-399",
         pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?(,[1-5][0-9]{2}(-[1-5][0-9]{2})?)*$",
         max_length=200,
+        description="status codes that are healthy; 200-399 if nothing is said",
     )
-    grace_seconds: float = Field(60, gt=0, le=1800)
-    interval_seconds: float = Field(0.25, ge=0.05, le=60)
-    timeout_seconds: float = Field(5, gt=0, le=60)
-    successes: int = Field(2, ge=1, le=20)
+    grace_seconds: float = Field(
+        60, gt=0, le=1800, description="how long a new version may take to get healthy; 60 s"
+    )
+    interval_seconds: float = Field(0.1, ge=0.05, le=60, description="between checks; 0.1 s")
+    timeout_seconds: float = Field(5, gt=0, le=60, description="of one check; 5 s")
+    successes: int = Field(2, ge=1, le=20, description="how many in a row are healthy; 2")
 
 
 class Limits(Body):
     """What an instance and a build may use; 0 is no limit."""
 
-    cpu: float = Field(0, ge=0, le=256)
-    memory_mb: int = Field(512, ge=0, le=2**24)
-    pids: int = Field(512, ge=0, le=2**20)
+    cpu: float = Field(0, ge=0, le=256, description="in cores, as 0.5; no limit by default")
+    memory_mb: int = Field(512, ge=0, le=2**24, description="512 MB by default")
+    pids: int = Field(512, ge=0, le=2**20, description="processes and threads; 512 by default")
 
 
 class ServiceSettings(Body):
@@ -122,17 +130,27 @@ class ServiceSettings(Body):
     """
 
     health: Health | None = None
-    replicas: int = Field(1, ge=1, le=64)
+    replicas: int = Field(1, ge=1, le=64, description="how many instances run side by side")
     limits: Limits = Limits()
-    volumes: dict[VolumeName, VolumePath] = Field({}, max_length=16)
-    stop_grace_seconds: float = Field(10, ge=0, le=600)
-    drain_seconds: float | None = Field(None, ge=0, le=3600)
+    volumes: dict[VolumeName, VolumePath] = Field(
+        {},
+        max_length=16,
+        description="folders that outlive releases: one a line, as data=/app/data",
+    )
+    stop_grace_seconds: float = Field(
+        10, ge=0, le=600, description="between being asked to end and being ended; 10 s by default"
+    )
+    drain_seconds: float | None = Field(
+        None, ge=0, le=3600, description="how long requests in flight may take at a switch"
+    )
     builder: dict[OptionName, OptionValue] = {}
     source: dict[OptionName, OptionValue] = {}
     providers: dict[
         Literal["source", "builder", "registry", "runtime", "router"], ProviderName
     ] = {}
-    worker_labels: list[WorkerLabel] = Field([], max_length=8)
+    worker_labels: list[WorkerLabel] = Field(
+        [], max_length=8, description="only a worker with all of them takes it; commas between"
+    )
 
     @field_validator("volumes")
     @classmethod

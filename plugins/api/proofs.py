@@ -28,11 +28,12 @@ def new_token() -> str:
 
 
 def proof_of(hostname: str, token: str) -> DomainProof:
-    """Return what proves a hostname."""
+    """Return what proves a hostname. All names below one are in the hands of who has its DNS."""
+    name = hostname.removeprefix("*.")
     return DomainProof(
-        record=f"_helvetia.{hostname}",
+        record=f"_helvetia.{name}",
         value=f"helvetia-verification={token}",
-        file=f"http://{hostname}/.well-known/helvetia/{token}",
+        file="" if name != hostname else f"http://{name}/.well-known/helvetia/{token}",
         # Not the token alone: some hosts answer every path with its last part.
         content=f"helvetia-verification={token}",
     )
@@ -44,8 +45,8 @@ async def why_not(hostname: str, token: str, settings: DomainsSettings) -> str:
         return "it was never said how to prove it: remove it and add it again"
     proof = proof_of(hostname, token)
     reason = await _in_record(proof, settings)
-    if not reason:
-        return ""
+    if not reason or not proof.file:
+        return reason
     other = await _in_file(hostname, proof, settings)
     return f"{reason}; {other}" if other else ""
 

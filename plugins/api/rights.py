@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ async def held(call: Call, *, seconds: float) -> None:
 
     Args:
         call: one that was admitted, and stays open.
-        seconds: pause between two looks; after `ended` there is one at once.
+        seconds: pause between two looks; after `ended` there is one at once, in another
+            process as soon as it hears of it.
 
     Raises:
         HelvetiaError: the right is lost.
@@ -40,7 +41,14 @@ async def held(call: Call, *, seconds: float) -> None:
 
 
 def ended() -> None:
-    """Have all rights looked at now, since this process has ended some."""
+    """Have all rights looked at now, here and elsewhere, since this process has ended some."""
+    look()
+    if relay is not None:
+        relay()
+
+
+def look() -> None:
+    """Have all rights that are held here looked at now."""
     for watch in _watches.values():
         watch.news.set()
 
@@ -66,6 +74,8 @@ class _Watch:
             _forget(key, self)
 
 
+relay: Callable[[], None] | None = None
+"""Tells the other processes, who hear it here as `look`; set where there are any."""
 _watches: dict[Hashable, _Watch] = {}
 
 

@@ -160,11 +160,11 @@ class EnvironmentDiff(Shape):
 
 
 class DomainProof(Shape):
-    """Two ways to show that a hostname is the service's; one of them is enough."""
+    """Ways to show that a hostname is the service's; one of them is enough."""
 
     record: str = Field(description="name of the DNS TXT record")
     value: str = Field(description="what the record says")
-    file: str = Field(description="address of the file")
+    file: str = Field(description="address of the file; empty for a wildcard")
     content: str = Field(description="what the file says")
 
 
@@ -231,6 +231,7 @@ class PlanRequest(Body):
     ref: Ref | None = None
     type: str = Field("auto", pattern=r"^[a-z][a-z0-9-]{0,31}$")
     settings: ServiceSettings = ServiceSettings()
+    service: str | None = Field(None, max_length=64, description="whose credentials are used")
 
 
 class Candidate(Shape):

@@ -13,8 +13,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from helvetia.kernel.errors import HelvetiaError
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.problems import BadRequest
+from helvetia.logs.follow import LogBatch
 
-from . import rights
+from . import instance_logs, rights
 
 HEARTBEAT_SECONDS = 20.0
 STALL_SECONDS = 30.0
@@ -68,12 +69,14 @@ async def serve_log(
     after: int,
     ended: Callable[[], Awaitable[bool]],
     status: Callable[[], Awaitable[str]],
+    instance: str | None = None,
 ) -> web.WebSocketResponse:
     """Send a log from behind number `after` on until it ends.
 
     Args:
         ended: tells whether nothing will follow.
         status: tells in the last frame how it ended.
+        instance: whose records alone are sent.
 
     Raises:
         BadRequest: the request does not ask for a WebSocket.
@@ -83,6 +86,10 @@ async def serve_log(
         follower = call.platform.hub.follow(log, after, ended=ended)
         async with contextlib.aclosing(follower) as batches:
             async for batch in batches:
+                if instance:
+                    batch = LogBatch(instance_logs.only(batch.records, instance), batch.skipped)
+                    if not batch.records and not batch.skipped:
+                        continue
                 async with asyncio.timeout(STALL_SECONDS):
                     await socket.send_frame(batch.frame, WSMsgType.TEXT)
         await send_frame(socket, {"ended": True, "status": await status()})

@@ -10,7 +10,7 @@ from helvetia.kernel.models import Delivery, Service
 
 from . import tasks
 from .addresses import repository_name
-from .app import app_client, is_app
+from .app import app_client, forget_tokens, is_app
 from .client import GitHubClient
 from .credentials import has_grant, user_client
 from .errors import GitHubRefused
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EVENTS = ("push", "pull_request")
 _CHECKED_EVERY = 3600.0
+_NOT_COVERED = "the GitHub App was removed or suspended, or may not see this repository any more"
 _NO_ADMIN = (
     "whoever connected the service is no administrator of {name}: add the webhook there by hand, "
     "see `helvetia webhook create`"
@@ -128,6 +129,27 @@ async def _seen(client: GitHubClient, name: str) -> dict[str, Any]:
             hint="check the address, and what you have granted at GitHub",
         ) from None
     return found
+
+
+async def look_at_installation(kernel: Kernel, connection: Connection) -> None:
+    """Cut a connection off that no installation of the App covers, or connect it again.
+
+    GitHub tells of it when that changes; what it could not tell is seen here.
+
+    Raises:
+        GitHubError: GitHub fails.
+    """
+    settings = kernel.section(GitHubSettings)
+    if connection.installation is None or not is_app(settings):
+        return
+    found = await _installation(settings, connection.name)
+    if found is None:
+        await cut_off(_NOT_COVERED, id=connection.id)
+    elif connection.cut_off or found != connection.installation:
+        # Installed anew, it has another number.
+        forget_tokens(connection.installation)
+        await Connection.filter(id=connection.id).update(cut_off="", installation=found)
+    await connection.refresh_from_db()
 
 
 async def _installation(settings: GitHubSettings, name: str) -> int | None:

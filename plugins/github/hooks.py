@@ -86,12 +86,12 @@ async def _hand_on(
         if connection.cut_off:
             reasons.append(connection.cut_off)
             continue
-        delivery, is_new, rings = await inbox.receive(hook, call.request.headers, body)
-        reasons.append(delivery.reason if is_new else f"sent before: {delivery.reason}")
-        if is_new and delivery.deployment_id:
-            queued.append(delivery.deployment_id)
-        if rings:
-            await call.context.ring(rings)
+        kept = await inbox.receive(hook, call.request.headers, body)
+        reasons.append(kept.reason if kept.is_new else f"sent before: {kept.reason}")
+        if kept.is_new and kept.deployment_id:
+            queued.append(kept.deployment_id)
+        if kept.rings:
+            await call.context.ring(kept.rings)
     told = shapes.Told(
         reason="; ".join(dict.fromkeys(reasons)) or "no service is connected to this repository",
         deployments=queued,

@@ -2,7 +2,8 @@
 
 Every few minutes the deliveries since the last look are listed, and one of which no attempt went
 well is asked for again if what it says still holds. A branch that has moved without a word, as
-while the webhook was gone, is taken up as if a push to it had come.
+while the webhook was gone, is taken up as if a push to it had come. What became of the App is not
+asked for but looked at: nobody knows in which order old news would come.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from helvetia.plugins.webhooks.models import Webhook
 from . import tasks
 from .app import app_client, is_app
 from .client import GitHubClient
-from .connections import EVENTS
+from .connections import EVENTS, look_at_installation
 from .credentials import client_of, reader_of, require_usable, user_client
 from .errors import GitHubRefused
 from .models import Connection, Task
@@ -64,6 +65,7 @@ class Recovery:
         service = await Service.get_or_none(id=task.data["service"])
         if connection is None or service is None:
             return tasks.DONE
+        await look_at_installation(self._kernel, connection)
         if connection.cut_off:
             return _EVERY
         await require_usable(connection)

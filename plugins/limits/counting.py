@@ -46,15 +46,12 @@ class Counters:
         self._failures: tuple[type[Exception], ...] = (OSError, TimeoutError)
         if redis:
             # Imported when needed: the client of Redis takes a while.
-            from limits.aio.storage import RedisStorage
             from redis.exceptions import RedisError
 
+            from .shared import SharedStorage
+
             self._failures += (RedisError,)
-            storage = RedisStorage(
-                f"async+{redis}", implementation="redispy", key_prefix=prefix,
-                socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS,
-            )  # fmt: skip
-            self._shared = SlidingWindowCounterRateLimiter(storage)
+            self._shared = SlidingWindowCounterRateLimiter(SharedStorage(redis, prefix=prefix))
 
     async def hit(self, rate: RateLimitItem, *key: str) -> Count:
         """Count a hit, unless it is one too many."""

@@ -6,16 +6,20 @@ import ipaddress
 import math
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from limits import RateLimitItem
 
 from helvetia import Guard, Kernel, TooManyRequests, client_address
 from helvetia.plugins.brokers.redis.settings import redis_url
 
-from .counting import Counters
 from .settings import LimitsSettings, read_rate
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
+    from .counting import Counters
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -32,12 +36,25 @@ class RateLimits(Guard):
     """
 
     def __init__(self, kernel: Kernel) -> None:
-        settings = kernel.section(LimitsSettings)
-        self._local = settings.local
-        prefix = f"helvetia:{kernel.installation}:limits"
-        self._counters = Counters(redis_url(kernel), prefix=prefix)
-        self._everything = read_rate(settings.requests)
-        self._rates = {
+        self._kernel = kernel
+        self._settings = kernel.section(LimitsSettings)
+        self._local = self._settings.local
+        if redis_url(kernel):
+            _ = self._counters  # what is wrong with it is told at the start
+
+    @cached_property
+    def _counters(self) -> Counters:
+        # Imported when needed: what counts takes a while, and who comes from here is not counted.
+        from .counting import Counters
+
+        prefix = f"helvetia:{self._kernel.installation}:limits"
+        return Counters(redis_url(self._kernel), prefix=prefix)
+
+    @cached_property
+    def _rates(self) -> Mapping[str, RateLimitItem | None]:
+        settings = self._settings
+        return {
+            "requests": read_rate(settings.requests),
             "authentication": read_rate(settings.authentication),
             "websocket": read_rate(settings.websockets),
             "deploy": read_rate(settings.deploys),
@@ -61,9 +78,9 @@ class RateLimits(Guard):
     def _limits(self, purpose: str) -> list[tuple[str, RateLimitItem]]:
         """Return the limits that hold, the most special one last."""
         # A repository's host delivers for all its users: it must not use up the limit of people.
-        everything = None if purpose == "webhook" else self._everything
-        both = (("requests", everything), (purpose, self._rates.get(purpose)))
-        return [(name, rate) for name, rate in both if rate is not None]
+        names = (purpose,) if purpose == "webhook" else ("requests", purpose)
+        rates = ((name, self._rates.get(name)) for name in names)
+        return [(name, rate) for name, rate in rates if rate is not None]
 
     async def _count(self, name: str, rate: RateLimitItem, who: str) -> Mapping[str, str]:
         count = await self._counters.hit(rate, name, who)

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from helvetia.plugins.api.inputs import Body
+from helvetia.plugins.api.inputs import Body, Shape
 
 Range = Literal["hour", "day", "week"]
 
@@ -18,7 +18,7 @@ class MetricsQuery(Body):
     )
 
 
-class MetricPoint(BaseModel):
+class MetricPoint(Shape):
     """What was measured in one step; null is what could not be."""
 
     time: int = Field(description="its beginning, in seconds since the epoch")
@@ -35,7 +35,7 @@ class MetricPoint(BaseModel):
     p99: float | None
 
 
-class ServiceMetrics(BaseModel):
+class ServiceMetrics(Shape):
     """A series; steps in which nothing ran or nothing was measured are left out."""
 
     range: Range
@@ -43,7 +43,7 @@ class ServiceMetrics(BaseModel):
     points: list[MetricPoint]
 
 
-class Sparkline(BaseModel):
+class Sparkline(Shape):
     """The last hour of a service by minutes, the newest last; null is what is not known."""
 
     service: str
@@ -52,7 +52,7 @@ class Sparkline(BaseModel):
     requests_per_second: list[float | None]
 
 
-class DeployTime(BaseModel):
+class DeployTime(Shape):
     """How long one deployment took, by its stages."""
 
     deployment: str

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from helvetia.plugins.api.inputs import Body, PrintableText
+from helvetia.plugins.api.inputs import Body, PrintableText, Shape
 
 Kind = Literal["webhook", "slack", "discord", "email"]
 Topic = Literal["deployment", "crash", "disk", "certificate"]
@@ -63,7 +63,7 @@ class ChannelChange(Body):
     services: _Services | None = None
 
 
-class Channel(BaseModel):
+class Channel(Shape):
     """Where a team is told. Target and secret are not shown."""
 
     id: str
@@ -75,7 +75,7 @@ class Channel(BaseModel):
     secret: str | None = Field(None, description="once, when it was made by the platform")
 
 
-class SentMessage(BaseModel):
+class SentMessage(Shape):
     """One message, and what became of it."""
 
     id: str

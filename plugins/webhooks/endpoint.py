@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from helvetia import Call, Policy, Reply, Resource, Unauthenticated
 from helvetia.kernel import secrets
-from helvetia.kernel.database.rows import fetch
 from helvetia.kernel.errors import Conflict, NotFound, TooLarge
 from helvetia.kernel.http.bodies import refuse_encoding
 from helvetia.kernel.http.problems import BadRequest
 from helvetia.kernel.models import Service, Trigger
 from helvetia.kernel.pipeline.queue import DeploymentRequest, enqueue
 
-from . import forges, inbox, shapes
+from . import forges, hooks, inbox, shapes
 from .models import Webhook
 from .reading import read_body
 
-_HOOK = """
-SELECT "id", "service_id", "secret", CAST("paths" AS TEXT) AS "paths", "repository_id"
-FROM "webhook" WHERE "id" = ?
-"""
 resource = Resource("webhooks")
 
 
@@ -44,29 +37,34 @@ async def take(call: Call, hook: str) -> Reply[shapes.Receipt]:
     Signed with the hook's secret: `X-Hub-Signature-256` (GitHub, Gitea, Forgejo, anybody),
     `X-Gitea-Signature`, or `X-Gitlab-Token`. A push without the name of an event is one.
     """
-    request = call.request
-    refuse_encoding(request)
-    found = await _hook(hook) if hook.isalnum() and hook.isascii() else None
-    if found is None:
-        raise NotFound("there is no such hook")
-    body = await read_body(request)
-    secret = call.platform.vault.decrypt(found.secret, place=place(found.service_id))
-    if reason := forges.unsigned(request.headers, body, secret):
-        await inbox.refuse(found.service_id, request.headers, reason)
+    vault = call.platform.vault
+    refuse_encoding(call.request)
+    found = await hooks.find(hook, vault, anew=False)
+    body = await read_body(call.request)
+    try:
+        return await _take(call, found, body)
+    except hooks.Changed:
+        return await _take(call, await hooks.find(hook, vault, anew=True), body)
+
+
+async def _take(call: Call, found: hooks.Found, body: bytes) -> Reply[shapes.Receipt]:
+    hook, headers, is_remembered = found.hook, call.request.headers, found.is_remembered
+    if reason := forges.unsigned(headers, body, found.secret):
+        await inbox.refuse(hook, headers, reason, is_remembered=is_remembered)
         raise NotSigned(reason, hint="give the Git host the secret of this hook")
-    delivery, is_new, rings = await inbox.receive(found, request.headers, body)
-    if rings:
-        await call.context.ring(rings)
+    kept = await inbox.receive(hook, headers, body, is_remembered=is_remembered)
+    if kept.rings:
+        await call.context.ring(kept.rings)
     receipt = shapes.Receipt.model_validate(
         {
-            "delivery": delivery.id,
-            "verdict": delivery.verdict,
-            "reason": delivery.reason,
-            "deployment": delivery.deployment_id,
-            "is_new": is_new,
+            "delivery": kept.id,
+            "verdict": kept.verdict,
+            "reason": kept.reason,
+            "deployment": kept.deployment_id,
+            "is_new": kept.is_new,
         }
     )
-    return Reply(value=receipt, status=202 if is_new else 200)
+    return Reply(value=receipt, status=202 if kept.is_new else 200)
 
 
 @resource.post(
@@ -87,14 +85,3 @@ async def deploy(call: Call, key: str, query: shapes.DeployQuery) -> shapes.Depl
     deployment, _ = await enqueue(service, request)
     await call.context.ring(deployment.id)
     return shapes.Deployed(deployment=deployment.id, number=deployment.number)
-
-
-def place(service_id: str) -> str:
-    """Return the place that a secret is bound to."""
-    return Webhook.sealed_places["secret"].format(service_id=service_id)
-
-
-async def _hook(id: str) -> Webhook | None:
-    for row in await fetch(_HOOK, id):
-        return Webhook.construct(**{**row, "paths": json.loads(row["paths"])})
-    return None

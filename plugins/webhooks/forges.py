@@ -77,7 +77,7 @@ def unsigned(headers: Mapping[str, str], body: bytes, secret: str) -> str:
 
     Compared in constant time, over the bytes as they came.
     """
-    wanted = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    wanted = hmac.digest(secret.encode(), body, "sha256").hex()
     if (given := headers.get("X-Hub-Signature-256")) is not None:
         is_same = _same(given, f"sha256={wanted}")
         return "" if is_same else "the signature in X-Hub-Signature-256 is not of this body"

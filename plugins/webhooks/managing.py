@@ -17,7 +17,7 @@ from helvetia.plugins.api.pagination import PageQuery, page_of_newest
 from helvetia.plugins.api.schemas import Page
 
 from . import inbox, shapes
-from .endpoint import place
+from .hooks import place
 from .models import Webhook
 
 _HOOK = "/api/v1/services/{service}/webhook"
@@ -113,7 +113,7 @@ async def replay(call: Call, service: Service, delivery: str) -> shapes.Delivery
     made = await inbox.replay(await _hook(service), old, actor=call.user.id)
     if made.rings:
         await call.context.ring(made.rings)
-    return _told(made.delivery)
+    return _told(await _delivery(service, made.id))
 
 
 async def _hook(service: Service) -> Webhook:

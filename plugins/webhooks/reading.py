@@ -25,6 +25,10 @@ async def read_body(request: web.Request) -> bytes:
     Raises:
         TooLarge: it is larger than that.
     """
+    content = request.content
+    if content.is_eof() and content.exception() is None and content.total_bytes <= MAX_BYTES:
+        # It came with the headers: nothing is waited for.
+        return content.read_nowait()
     body = bytearray()
     async with reading(BODY_SECONDS):
         while chunk := await request.content.read(_CHUNK_BYTES):

@@ -163,8 +163,7 @@ def visit(
         given = {"viewport": DESKTOP, **options}
         context = chromium.new_context(base_url=furnished.url, **given)
         contexts.append(context)
-        cookie = {"name": "helvetia_session", "value": furnished.cookie, "url": furnished.url}
-        context.add_cookies([cookie])  # type: ignore[list-item]
+        let_in(context, furnished)
         page = context.new_page()
         complaints.watch(page)
         return page
@@ -172,6 +171,12 @@ def visit(
     yield open_page
     for context in contexts:
         context.close()
+
+
+def let_in(context: BrowserContext, furnished: Served) -> None:
+    """Sign a browser in, or again: a slow machine shows pages for longer than a cookie is good."""
+    cookie = {"name": "helvetia_session", "value": furnished.cookie, "url": furnished.url}
+    context.add_cookies([cookie])  # type: ignore[list-item]
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from aiohttp import web
 
-from helvetia.kernel.accounts import ensure_operator_team
 from helvetia.kernel.http.app import make_app, make_runner
-from helvetia.kernel.models import Service, utcnow
+from helvetia.kernel.models import Service, Session
 from helvetia.kernel.platform import Platform
 from helvetia.kernel.settings import Settings
 from helvetia.logs.records import LogRecord
-from helvetia.plugins.notifications.models import Channel, Message
-from helvetia.plugins.previews.models import Preview, PreviewPolicy, PreviewState
+from helvetia.sessions import issue
+from tests.e2e.harness import Repository
 from tests.web.world import Keys, add_log, add_service, furnish, sign_in
+
+from .furnishing import furnish_more
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -36,13 +36,21 @@ class Served:
     """Where it is, who is signed in, and ids of deployments by meaning.
 
     Attributes:
+        renew: gives the cookie of whoever is signed in, good for minutes from then on.
+        repository: a Git repository that the platform may read.
         write: appends lines to the runtime log of a service.
     """
 
     url: str
-    cookie: str
+    renew: Callable[[], str]
     ids: dict[str, str]
+    repository: str
     write: Callable[[str, Sequence[str]], None]
+
+    @property
+    def cookie(self) -> str:
+        """The cookie of whoever is signed in."""
+        return self.renew()
 
 
 @contextlib.contextmanager
@@ -60,8 +68,9 @@ def served(home: Path) -> Iterator[Served]:
         person = await sign_in("anna")
         ids = await furnish(platform)
         await _add_logs(platform)
-        await _add_channels()
-        await _add_previews()
+        await furnish_more(platform, person.user)
+        checkout = Repository(home.parent / "a-shop")
+        checkout.commit("Sell", {"index.html": "<h1>shop</h1>"})
 
         def write(name: str, lines: Sequence[str]) -> None:
             wanted.put((name, lines))
@@ -74,7 +83,15 @@ def served(home: Path) -> Iterator[Served]:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        told.append(Served(f"http://127.0.0.1:{port}", person.cookie, ids, write))
+        url = f"http://127.0.0.1:{port}"
+        session = await Session.filter(user_id=person.user.id).order_by("created_at").first()
+        assert session is not None
+        keys, own = platform.vault.signing_keys("sessions"), session.id
+
+        def renew() -> str:
+            return issue(keys, own, 0).access
+
+        told.append(Served(url, renew, ids, str(checkout.folder), write))
         began.set()
         while not ended.is_set():
             # Here, because the database belongs to the task that has opened it.
@@ -126,32 +143,3 @@ async def _add_logs(platform: Platform) -> None:
     for number in range(6):
         stage = ("r1.aaaa", "r2.bbbb", "r2.cccc")[number % 3]
         await _write(platform, "twins", [f"line {number}"], stage=stage)
-
-
-async def _add_channels() -> None:
-    """Add a channel of a team, with messages that went well and badly."""
-    team = await ensure_operator_team()
-    for name, kind in (("operations", "slack"), ("on call", "webhook")):
-        channel = await Channel.create(
-            id=name.replace(" ", ""), team_id=team.id, name=name, kind=kind, topics=["deployment"],
-            target="sealed",
-        )  # fmt: skip
-        for status, problem in (("sent", ""), ("failed", "the other side answers 404")):
-            await Message.create(
-                channel_id=channel.id, title="Deployment 4 of shop failed", content={},
-                status=status, problem=problem, attempts=1, due_at=utcnow(),
-            )  # fmt: skip
-
-
-async def _add_previews() -> None:
-    """Give a service previews, and some of them."""
-    shop = await Service.get(name="shop")
-    await PreviewPolicy.create(service_id=shop.id)
-    for number, title in ((41, "Take TWINT"), (42, "A title that is as long as titles get " * 4)):
-        made = await add_service(f"pr-{number}-shop")
-        await Preview.create(
-            parent_id=shop.id, number=number, service_id=made.id, name=made.name,
-            state=PreviewState.OPEN, sha="41d07be3a4", title=title, author="ben", branch="twint",
-            url=f"https://github.com/acme/shop/pull/{number}",
-            expires_at=utcnow() + timedelta(days=5),
-        )  # fmt: skip

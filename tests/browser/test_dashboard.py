@@ -125,12 +125,12 @@ def test_from_a_repository_to_a_url_and_a_push_without_a_dropped_request(
         sha = repository.commit("Second", {"index.html": "<h1>second</h1>"})
         _deliver(hook, secret, repository, sha)
         # The page of the service says so by itself.
-        expect(page.locator(".timeline")).to_contain_text("Deployment #2 is live", timeout=40_000)
+        expect(page.locator(".timeline")).to_contain_text("Deployment #2 went live", timeout=40_000)
         until("visitors see it", lambda: visitors.seen[-1:] == ["second"])
     assert visitors.failed == []
     assert {"first", "second"} <= set(visitors.seen)
     expect(page.locator(".timeline")).to_contain_text("Delivery push: deployed")
-    page.get_by_role("link", name="Deployment #2 is live").click()
+    page.get_by_role("link", name="Deployment #2 went live").click()
     expect(page.locator(".receipt")).to_contain_text(", 0 failed")
 
     # The delivery is there as it came, and can be done again.
@@ -192,6 +192,7 @@ def test_a_build_is_watched_through_a_lost_network_and_cancelled(
     repository.commit("Slow", {"build.py": _BUILD.format(go=str(go))})
     page.goto("/services/slow/settings")
     page.get_by_label("Type").select_option("static")
+    page.get_by_text("options of the builder").click()
     page.get_by_label("Build command").fill("python3 build.py")
     page.get_by_label("Output").fill("public")
     page.get_by_role("button", name="Save").click()

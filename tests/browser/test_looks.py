@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from .conftest import DESKTOP, PHONE
+from .conftest import DESKTOP, PHONE, let_in
 from .serving import Served
 
 SCHEMES = ("light", "dark")
@@ -28,16 +29,25 @@ def paths(furnished: Served) -> dict[str, str]:
     """Return the address of every page by its name."""
     service, ids = "/services/shop", furnished.ids
     tabs = ("deployments", "logs", "shell", "environment", "domains", "releases", "previews",
-            "deliveries", "settings", "danger", "instances")  # fmt: skip
-    asked = ("stop", "delete", "rollback?release=2", "environment/unset?name=STRIPE_KEY")
+            "deliveries", "settings", "credentials", "danger", "instances")  # fmt: skip
+    asked = ("stop", "delete", "rollback?release=2", "environment/unset?name=STRIPE_KEY",
+             "credentials/remove", "webhook/renew")  # fmt: skip
+    source = urlencode({"source": furnished.repository})
     return {
         "services": "/",
         "new": "/new",
+        "new-plan": f"/new?step=plan&{source}",
+        "new-refused": "/new?step=plan&source=nowhere",
+        "new-details": f"/new?step=details&{source}",
         "timeline": service,
         "timeline-failed": "/services/blog",
         "timeline-empty": "/services/a-new-service-whose-name-is-rather-long",
         **{tab: f"{service}/{tab}" for tab in tabs},
         **{f"ask-{one.partition('?')[0].replace('/', '-')}": f"{service}/{one}" for one in asked},
+        "delivery": f"{service}/deliveries/delivery2",
+        "log-of-one": "/services/twins/logs?instance=bbbb#instance-bbbb",
+        "credentials-empty": "/services/blog/credentials",
+        "credentials-key": "/services/keyed/credentials",
         "webhook-empty": "/services/blog/deliveries",
         **{f"deployment-{name}": f"/deployments/{id}" for name, id in ids.items()},
         "metrics": f"{service}/metrics",
@@ -46,25 +56,29 @@ def paths(furnished: Served) -> dict[str, str]:
         "previews-empty": "/services/blog/previews",
         "shell-empty": "/services/a-new-service-whose-name-is-rather-long/shell",
         "team": "/team",
+        "team-variables": "/team/default/variables",
+        "ask-team-leave": "/team/default/leave",
+        "ask-team-delete": "/team/default/delete",
         "notifications": "/team/default/notifications",
         "channel": "/team/default/notifications/oncall",
         "audit": "/admin/audit",
         "plugins": "/admin/plugins",
+        "checks": "/admin/plugins/checks",
         "workers": "/admin/workers",
         "problem": "/services/nothing-here",
     }
 
 
-# It takes more than a minute for each scheme.
+# It takes two minutes for each scheme.
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_nothing_is_inaccessible(furnished: Served, visit: Visit, scheme: str) -> None:
     # A page is loaded once for each scheme; its width changes without that.
     page = visit(color_scheme=scheme, reduced_motion="reduce")
     found = []
     for name, path in paths(furnished).items():
-        _open(page, path)
+        _open(page, path, furnished)
         for size in (DESKTOP, PHONE):
             page.set_viewport_size(size)  # type: ignore[arg-type]
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
@@ -94,6 +108,7 @@ def test_the_first_page_is_light(furnished: Served, visit: Visit) -> None:
 
 
 @pytest.mark.skipif("HELVETIA_SCREENSHOTS" not in os.environ, reason="nobody wants pictures")
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_pictures(furnished: Served, visit: Visit, scheme: str, size: dict[str, int]) -> None:
@@ -103,7 +118,7 @@ def test_pictures(furnished: Served, visit: Visit, scheme: str, size: dict[str, 
     page = visit(color_scheme=scheme, viewport=size)
     kind = "desktop" if size is DESKTOP else "phone"
     for name, path in _sorted(paths(furnished)):
-        _open(page, path)
+        _open(page, path, furnished)
         page.screenshot(path=folder / f"{name}-{kind}-{scheme}.png", full_page=True)
 
 
@@ -111,7 +126,8 @@ def _sorted(paths: dict[str, str]) -> Iterator[tuple[str, str]]:
     yield from sorted(paths.items())
 
 
-def _open(page: Page, path: str) -> None:
+def _open(page: Page, path: str, furnished: Served) -> None:
+    let_in(page.context, furnished)
     page.goto(path)
     if page.locator(".log[data-read]").count():
         page.locator("[data-log-state]:not(:empty)").wait_for()

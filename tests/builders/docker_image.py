@@ -7,9 +7,12 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.docker_engine import DockerEngine
+
+from .debian import installed_files
 
 _BUILDERS = Path(__file__).parents[2] / "plugins/builders"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "helvetia-tests"
@@ -23,33 +26,51 @@ _USELESS = (
 def builder_archive(builder: str = "docker") -> Path:
     """Return the files of the image of a builder, with the packages that the recipe names.
 
-    It costs about 40 s and is kept from run to run.
+    They are those of this machine if it has the packages. Else they are fetched, which costs
+    about 40 s. Both are kept from run to run.
     """
     recipe = (_BUILDERS / builder / "image/Dockerfile").read_text()
     found = re.search(r"--no-install-recommends (?P<names>.+?) *\\", recipe)
     assert found, "the recipe names no packages"
     release = re.search(r"^FROM debian:(?P<name>\w+)", recipe, re.M)
     assert release
-    key = hashlib.sha256(" ".join([found["names"], release["name"], *_USELESS]).encode())
+    names = found["names"].split()
+    here = installed_files(names)
+    kind = "here" if here else release["name"]
+    key = hashlib.sha256(" ".join([*names, kind, *here, *_USELESS]).encode())
     archive = _CACHE / f"builder-{key.hexdigest()[:12]}.tar"
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not archive.exists():
             making = archive.with_suffix(".making.tar")
-            useless = " ".join(f'"$1/{path}"' for path in _USELESS)
-            subprocess.run(
-                [
-                    "mmdebstrap", "--quiet", "--variant=minbase",
-                    f"--include={','.join(found['names'].split())}",
-                    f"--customize-hook=rm -rf {useless}",
-                    release["name"], str(making),
-                ],
-                check=True,
-                capture_output=True,
-            )  # fmt: skip
+            if here:
+                _pack(here, making)
+            else:
+                _fetch(names, release["name"], making)
             making.rename(archive)
     return archive
+
+
+def _pack(files: Sequence[str], archive: Path) -> None:
+    useful = [file for file in files if not file.lstrip("/").startswith(_USELESS)]
+    subprocess.run(
+        ["tar", "--create", "--file", archive, "--directory=/", "--no-recursion",
+         "--null", "--files-from=-"],
+        input="\0".join(f".{file}" for file in useful), text=True, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def _fetch(names: Sequence[str], release: str, archive: Path) -> None:
+    useless = " ".join(f'"$1/{path}"' for path in _USELESS)
+    subprocess.run(
+        [
+            "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(names)}",
+            f"--customize-hook=rm -rf {useless}", release, str(archive),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
 
 
 def builder_image(engine: DockerEngine, builder: str = "docker") -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from helvetia import OCI_IMAGE, Artifact, BuildContext, Builder, BuildFailed
+from helvetia.plugins.builders.docker import work
 from helvetia.plugins.builders.docker.builder import DockerBuilder
 from helvetia.plugins.builders.docker.context import packed
 from helvetia.plugins.builders.docker.ignore import Ignored
@@ -180,6 +181,23 @@ async def test_bad_code_and_hostile_labels(make: Make, workshop: Workshop) -> No
     assert message == "dockerfile parse error line 2: unknown instruction: RUNN"
     hostile = {"Dockerfile": "FROM scratch\nCOPY x /\nLABEL Traefik.enable=true\n", "x": ""}
     assert "Traefik.enable" in await fails(workshop, builder, hostile)
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_ends_the_build(
+    make: Make,
+    workshop: Workshop,
+    docker_engine: DockerEngine,
+    installation: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def cut(*of: Any) -> AsyncIterator[bytes]:
+        async for batch in packed(*of):
+            yield batch[:1000]
+            raise BuildFailed("`x` became shorter", hint="Deploy again.")
+
+    monkeypatch.setattr(work, "packed", cut)
+    assert await fails(workshop, make(), files()) == "`x` became shorter"
+    assert not everything(docker_engine, installation)
 
 
 async def test_limits_are_told(make: Make, workshop: Workshop) -> None:

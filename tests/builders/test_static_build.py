@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import aiohttp
+import brotli  # type: ignore[import-untyped]
 import pytest
 
 from helvetia import BuildFailed
@@ -179,6 +180,31 @@ async def test_links_inside_become_files(workshop: Workshop) -> None:
     artifact = await StaticBuilder().build(context)
     assert not (artifact.folder / "site/latest").is_symlink()
     assert (artifact.folder / "site/latest/a.txt").read_text() == "two"
+
+
+async def test_files_are_not_copied_unless_somebody_else_may_write_to_them(
+    workshop: Workshop,
+) -> None:
+    context, _ = workshop.context()
+    lay(context.checkout, {"index.html": "hi"})
+    lay(workshop.place, {"store/lib.js": "one"})
+    (context.checkout / "lib.js").hardlink_to(workshop.place / "store/lib.js")
+    artifact = await StaticBuilder().build(context)
+    site = artifact.folder / "site"
+    assert (site / "index.html").samefile(context.checkout / "index.html")
+    (workshop.place / "store/lib.js").write_text("two")
+    assert (site / "lib.js").read_text() == "one"
+
+
+@pytest.mark.parametrize(("count", "quality"), [(20, 11), (40, 7)])
+async def test_much_text_is_compressed_quickly(
+    workshop: Workshop, count: int, quality: int
+) -> None:
+    pages = {f"{number}.html": f"page {number} of many\n" * 550 for number in range(count)}
+    artifact, _ = await workshop.build(StaticBuilder(), pages)
+    small = (artifact.folder / ".helvetia/br/1.html").read_bytes()
+    assert small == brotli.compress(pages["1.html"].encode(), quality=quality)
+    assert small != brotli.compress(pages["1.html"].encode(), quality=18 - quality)
 
 
 async def test_missing_output_names_what_is_there(workshop: Workshop) -> None:

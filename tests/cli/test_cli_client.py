@@ -235,6 +235,29 @@ async def test_a_log_is_read_by_pages_where_no_socket_gets_through() -> None:
     assert sockets == 3
 
 
+async def test_the_log_of_an_instance_is_followed_by_its_id() -> None:
+    async def no_socket(request: web.Request) -> web.Response:
+        assert request.query["instance"] == "7f2a"
+        return web.Response(status=502, text="bad gateway")
+
+    async def page(request: web.Request) -> web.Response:
+        assert request.query["instance"] == "7f2a"
+        # The others wrote what lies between: their numbers are no gaps.
+        after = int(request.query["after"])
+        found = [record(seq) for seq in (3, 8) if seq > after][:1]
+        last = found[0]["seq"] if found else 9
+        return web.json_response({"records": found, "last": last, "ended": last == 9})
+
+    routes = [
+        web.get("/services/x/logs/follow", no_socket),
+        web.get("/services/x/logs", page),
+    ]
+    async with serving(routes) as session:
+        pieces = [piece async for piece in follow(session.api, "/services/x", instance="7f2a")]
+    assert [one.seq for piece in pieces for one in piece.records] == [3, 8]
+    assert sum(piece.skipped for piece in pieces) == 0
+
+
 async def test_a_log_that_may_not_be_read_is_an_error_not_a_wait() -> None:
     async def answer(request: web.Request) -> web.Response:
         return problem(404, "not-found", "there is no deployment x")

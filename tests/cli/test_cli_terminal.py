@@ -18,11 +18,12 @@ out.note(("bold", "bold"))
 """
 
 
-def _on_terminal(**environment: str) -> str:
+def _on_terminal(code: str = CODE, *, typed: str = "", **environment: str) -> str:
     leader, follower = pty.openpty()
+    os.write(leader, typed.encode())
     variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     with subprocess.Popen(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -52,3 +53,35 @@ def test_colours_on_a_terminal() -> None:
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_colours_where_they_are_not_wanted(environment: dict[str, str]) -> None:
     assert _on_terminal(**environment) == "ACTIVE plain\nok cleared\nbold\n"
+
+
+ASK = """
+from helvetia.kernel.errors import InvalidInput
+from helvetia.cli.running import ask_for_name
+try:
+    ask_for_name("Delete the team crew?", "crew")
+    print("yes")
+except InvalidInput as error:
+    print(error.field, error.reason)
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "last"),
+    [
+        ("crew\n", "yes"),
+        (" crew \n", "yes"),
+        ("y\n", "name that is not it; nothing was deleted"),
+        ("\n", "name that is not it; nothing was deleted"),
+    ],
+)
+def test_what_is_deleted_is_named_by_whoever_deletes_it(typed: str, last: str) -> None:
+    shown = _on_terminal(ASK, typed=typed)
+    assert shown.endswith(f"Delete the team crew? Type its name: {last}\n")
+
+
+def test_nobody_is_asked_without_a_terminal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.stdout == "--yes is needed where nobody can be asked\n"

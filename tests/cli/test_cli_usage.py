@@ -67,6 +67,10 @@ def test_examples_keep_their_lines(run: Run) -> None:
         (["env", "web", "set", "--from-file", "/no/file"], "--from-file: /no/file: No such file"),
         (["domains", "web", "set", "x"], "domains: `set` must be `add`, `verify`, `certificate`"),
         (["domains", "web", "add"], "HOSTNAME: what to add is missing"),
+        (
+            ["logs", "web", "--instance", "7f2a", "--build"],
+            "--instance: goes with the log of a service, not of a deployment",
+        ),
         (["logs", "web", "--tail", "-1"], "--tail: `-1` is not a number of lines or `all`"),
     ],
 )

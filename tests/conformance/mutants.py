@@ -489,6 +489,13 @@ class DropsBadNames(TraefikRouter):
         await super().activate(replace(route, hostnames=good))
 
 
+@caught_by("test_wildcards")
+class DropsWildcards(TraefikRouter):
+    async def activate(self, route: Route) -> None:
+        exact = tuple(name for name in route.hostnames if not name.startswith("*."))
+        await super().activate(replace(route, hostnames=exact))
+
+
 @caught_by("test_traffic")
 class ForgetsTraffic(TraefikRouter):
     _said = 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
-from importlib.metadata import entry_points
 
 import pytest
 
 from helvetia.kernel.plugins import GROUP
+from tests.known import entry_points
 
 from .code import import_name, imports, parse, python_files
 from .pages import ROOT, MarkdownPage, items, repository_files
@@ -38,6 +39,7 @@ _BELOW = (
 _SHARED = items(PAGE.section("Modules of plugins that other plugins use"))
 
 
+@functools.cache
 def _plugin_of(module: str) -> str:
     """Return the module of the stock plugin that a module belongs to, or what plugins share."""
     known = {point.value for point in entry_points(group=GROUP) if point.dist}

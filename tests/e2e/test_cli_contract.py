@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from helvetia.plugins.previews import shapes as previews
 from helvetia.plugins.webhooks import shapes as hooks
 
 from .apps import SlowSite
-from .harness import HELVETIA, Installation, free_port, until
+from .harness import HELVETIA, Installation, free_port, run_command, until
 from .recording import Recorder
 from .using import EXAMPLES, api, token
 
@@ -153,7 +154,8 @@ def _use_people(use: Callable[[str], str], refused: Callable[..., object]) -> No
     use("teams env crew set GREETING=hello")
     use("teams env crew")
     refused(ExitCode.ERROR, "teams", "leave", "crew")
-    use("teams delete crew")
+    refused(ExitCode.USAGE, "teams", "delete", "crew")
+    use("teams delete crew --yes")
 
 
 def _send_a_push(hook: dict[str, str]) -> None:
@@ -198,7 +200,7 @@ SHAPES: dict[str, type[BaseModel] | set[str]] = {
     "token create robot": schemas.Token,
     "sessions end-all": people.Ended,
     "teams create crew": people.Team,
-    "teams delete crew": {"deleted"},
+    "teams delete crew --yes": {"deleted"},
     "teams invite crew --role viewer": people.Invitation,
     f"notifications add ops --kind slack --target {_NOWHERE} --team default": notices.Channel,
     "metrics site": measures.ServiceMetrics,
@@ -375,8 +377,7 @@ def test_cancelled_superseded_interrupted(
         return process
 
     def deployments() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = shared.json("deployments", "slow")
-        return found
+        return shared.deployments("slow")
 
     running = deploy()
     until("the build has begun", site.builds)
@@ -439,9 +440,7 @@ HELP = {
 
 @pytest.mark.parametrize("command", HELP)
 def test_help_says_what_one_must_know(command: str) -> None:
-    done = subprocess.run(
-        [HELVETIA, *command.split(), "--help"], capture_output=True, text=True, timeout=30
-    )
+    done = run_command([*command.split(), "--help"], os.environ)
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     assert [word for word in HELP[command] if word not in text] == []

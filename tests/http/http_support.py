@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from helvetia.kernel.plugins import GROUP, PluginManager
 from helvetia.kernel.providers import Entry
 from helvetia.kernel.secrets import digest
 from helvetia.kernel.settings import Settings
+from tests.known import entry_points
 
 ROLES = {"viewer": Role.VIEWER, "member": Role.MEMBER, "admin": Role.ADMIN, "owner": Role.OWNER}
 

@@ -155,6 +155,65 @@ async def test_operators_need_no_proof(world: World) -> None:
     assert (await _routed(), await _routed("theirs")) == ((NAME,), ("own.test",))
 
 
+async def test_a_record_of_its_parent_proves_a_wildcard(world: World, names: NameServer) -> None:
+    added = await world.post(OURS, {"hostname": "*.Example.com"})
+    proof = added.json["proof"]
+    assert (added.status, added.json["hostname"]) == (201, "*.example.com")
+    assert (proof["record"], proof["file"]) == ("_helvetia.example.com", "")
+    path = f"{OURS}/*.example.com"
+    missing = (await world.post(f"{path}/verify")).json
+    assert missing["reason"] == "the TXT record _helvetia.example.com is not there"
+    # A file, on one host, says nothing of the others.
+    names.records["example.com", "A"] = ["127.0.0.1"]
+    names.records["_helvetia.*.example.com", "TXT"] = [f'"{proof["value"]}"']
+    assert (await world.post(f"{path}/verify")).json["state"] == "pending"
+    names.records["_helvetia.example.com", "TXT"] = [f'"{proof["value"]}"']
+    assert (await world.post(f"{path}/verify")).json["state"] == "verified"
+    assert await _routed() == ("*.example.com",)
+    assert (await world.call("DELETE", path)).status == 204
+    assert await _routed() == ()
+
+
+async def test_a_wildcard_and_another_teams_name_below_it(world: World) -> None:
+    async def add(path: str, hostname: str) -> int:
+        return (await world.post(path, {"hostname": hostname}, who="operator")).status
+
+    assert await add(OURS, "*.example.com") == 201
+    # What it stands for is ours; what it does not is free.
+    assert await add(THEIRS, "a.example.com") == 409
+    assert await add(THEIRS, "*.example.com") == 409
+    for free in ("example.com", "a.b.example.com", "*.b.example.com", "aexample.com"):
+        assert await add(THEIRS, free) == 201
+    assert await add(OURS, "a.example.com") == 201
+    # And the other way round.
+    assert await add(THEIRS, "c.example.org") == 201
+    assert await add(OURS, "*.example.org") == 409
+    assert await add(OURS, "*.c.example.org") == 201
+    assert await add(THEIRS, "*.example.org") == 201
+    assert (await world.call("DELETE", f"{OURS}/*.example.com", who="operator")).status == 204
+    assert await add(THEIRS, "*.example.com") == 409
+    assert (await world.call("DELETE", f"{OURS}/a.example.com", who="operator")).status == 204
+    assert await add(THEIRS, "*.example.com") == 201
+
+
+async def test_of_a_wildcard_and_a_name_below_it_at_once_one_is_had(
+    world: World, names: NameServer
+) -> None:
+    """Each is claimed before, as it is when both look for their proofs."""
+    claims = {OURS: "*.example.com", THEIRS: NAME}
+    for path, hostname in claims.items():
+        who = "owner" if path == OURS else "stranger"
+        assert (await world.post(path, {"hostname": hostname}, who=who)).status == 201
+    for turn in range(6):
+        await Domain.all().update(verified_at=None)
+        order = list(claims.items())[:: 1 if turn % 2 else -1]
+        answers = await asyncio.gather(
+            *(world.post(f"{path}/{hostname}/verify", who="operator") for path, hostname in order)
+        )
+        assert sorted(answer.status for answer in answers) == [200, 409]
+        assert len(await _routed() + await _routed("theirs")) == 1
+
+
 CONTENT = "helvetia-verification=abc"
 
 

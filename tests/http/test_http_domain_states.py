@@ -21,6 +21,7 @@ from helvetia.kernel.domains import hostnames
 from helvetia.kernel.models import Domain, Event, utcnow
 from helvetia.plugins.api import certificates
 from helvetia.plugins.api.schemas import Certificate
+from helvetia.plugins.notifications.certificates import end_of
 
 PATH = "/api/v1/services/web/domains"
 NAME = "www.example.com"
@@ -61,7 +62,7 @@ async def test_without_verification_a_name_is_routed_at_once(
         await make_service("other")
         path = "/api/v1/services/other/domains"
         assert (await world.post(path, {"hostname": NAME}, who="admin")).status == 409
-        assert (await world.post(path, {"hostname": "*.example.com"}, who="admin")).status == 422
+        assert (await world.post(path, {"hostname": "*.com"}, who="admin")).status == 422
 
 
 @contextlib.asynccontextmanager
@@ -123,6 +124,29 @@ async def test_the_certificate_is_the_one_that_is_shown(
     assert (found.state, found.issuer) == (state, issuer or "helvetia")
     assert found.expires_at is not None
     assert bool(found.reason) is (state != "valid")
+
+
+async def test_a_wildcard_is_shown_what_its_names_are_shown(tmp_path: Path) -> None:
+    for names, state in ((["*.example.com"], "valid"), ([NAME], "other-name"), ([], "own")):
+        issuer = "Let's Encrypt" if names else None
+        async with showing(tmp_path, *names, days=60, issuer=issuer) as port:
+            url = f"https://*.example.com:{port}"
+            found = await certificates.look("*.example.com", url, edge="0.0.0.0")
+            assert found.state == state
+            assert (await end_of(url, "0.0.0.0") is None) == (state == "own")
+    assert "an operator may add one" in found.reason
+
+
+async def test_a_router_without_wildcards_is_given_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_service()
+    router = await world.platform.router()
+    monkeypatch.setattr(type(router.provider), "capabilities", frozenset())
+    answer = await world.post(PATH, {"hostname": "*.example.com"})
+    assert (answer.status, answer.json["code"]) == (409, "conflict")
+    assert router.name in answer.json["detail"]
+    assert (await world.post(PATH, {"hostname": NAME})).status == 201
 
 
 async def test_why_there_is_no_certificate(world: World, unused_tcp_port: int) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from http_support import Answer, World, make_service, open_platform, serve
+from limits import parse
 
 from helvetia.kernel.errors import SettingsError
 from helvetia.kernel.settings import KernelSettings
+from helvetia.plugins.limits.counting import Counters
 from helvetia.plugins.limits.settings import LimitsSettings
-from tests.redis_server import running_redis
+from tests.redis_server import RedisServer, running_redis
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[World]]
 LONG = "/hour"  # no window ends while a test runs
@@ -147,6 +151,31 @@ async def test_several_processes_count_together_in_redis(make_world: MakeWorld) 
             assert await statuses(one, "192.0.2.1", 2) == [200, 200]
             assert await statuses(two, "192.0.2.1", 3) == [200, 200, 429]
             assert await statuses(one, "192.0.2.1", 1) == [429]
+
+
+async def test_hits_at_once_are_one_question_to_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("counting._SECONDS", "shared.SECONDS"):
+        monkeypatch.setattr(f"helvetia.plugins.limits.{name}", 60.0)
+    with running_redis() as redis:
+        counters, rate = Counters(redis.url, prefix="test"), parse("10/hour")
+        asked = []
+        for who in ("one", "two"):
+            counts = await asyncio.gather(*(counters.hit(rate, who) for _ in range(12)))
+            assert [count.is_over for count in counts] == [*[False] * 10, True, True]
+            assert [count.remaining for count in counts] == [*range(9, -1, -1), 0, 0]
+            assert all(0 < count.whole_at - time.time() <= 3600 for count in counts)
+            asked.append(_evaluated(redis))
+        assert asked[1] - asked[0] == 1
+        redis.restart()  # which forgets the script
+        assert not (await counters.hit(rate, "one")).is_over
+
+
+def _evaluated(redis: RedisServer) -> int:
+    with socket.create_connection(("127.0.0.1", redis.port), 20) as connection:
+        connection.sendall(b"INFO commandstats\r\nQUIT\r\n")
+        told = b"".join(iter(partial(connection.recv, 65536), b"")).decode()
+    (line,) = [line for line in told.splitlines() if line.startswith("cmdstat_evalsha:")]
+    return int(line.partition("calls=")[2].partition(",")[0])
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])

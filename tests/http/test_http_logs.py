@@ -145,6 +145,51 @@ async def test_following_a_service_until_it_is_deleted(
         assert await _frame(socket) == {"ended": True, "status": "DELETED"}
 
 
+async def test_the_log_of_one_instance(world: World, deployment: Deployment) -> None:
+    log, path = f"service:{deployment.service_id}", "/api/v1/services/web/logs"
+    store = world.platform.logs
+
+    async def write(first: int, last: int) -> None:
+        await store.append(log, [
+            LogRecord(seq, 1.5, "stdout", f"r1.{'aaaa' if seq % 3 else 'bbbb'}", f"line {seq}")
+            for seq in range(first, last + 1)
+        ])  # fmt: skip
+        world.platform.hub.notify(log)
+
+    for first in range(1, 3000, 500):
+        await write(first, first + 499)
+
+    async def page(query: str) -> dict[str, Any]:
+        answer = await world.get(f"{path}?instance={query}")
+        assert answer.status == 200
+        shown: dict[str, Any] = answer.json
+        return shown
+
+    found = await page("bbbb&limit=400")
+    assert _seqs(found) == list(range(3, 1201, 3))
+    assert found["last"] == 1200
+    rest = await page(f"bbbb0123456789ab&after={found['last']}&limit=5000")
+    assert _seqs(rest) == list(range(1203, 3001, 3))
+    assert rest["last"] == 3000
+    # What nobody wrote ends where the log does, so that whoever asks gets on.
+    assert await page("cccc") == {"records": [], "last": 3000, "skipped": 0, "ended": False}
+    assert _seqs(await page("bbbb&tail=700")) == list(range(903, 3001, 3))
+    assert (await page("bbbb&tail=2"))["last"] == 3000
+    assert (await world.get(f"{path}?instance=nobody")).status == 422
+    other = f"/api/v1/deployments/{deployment.id}/logs?instance=bbbb"
+    assert (await world.get(other)).status == 422, "a build has no instances"
+
+    await store.trim(log, 1)
+    gone = await page("bbbb&limit=1")
+    assert (gone["records"][0]["seq"], gone["skipped"]) == (2502, 2500)
+    assert _seqs(await page("bbbb&tail=700")) == list(range(2502, 3001, 3))
+    async with _follow(world, f"{path}/follow?after=2996&instance=bbbb") as socket:
+        assert _seqs(await _frame(socket)) == [2997, 3000]
+        await write(3001, 3001)
+        await write(3002, 3005)
+        assert _seqs(await _frame(socket)) == [3003]
+
+
 async def test_many_follow_and_leave_nothing_behind(world: World, deployment: Deployment) -> None:
     path, log = f"/api/v1/deployments/{deployment.id}/logs/follow", f"deployment:{deployment.id}"
     sockets = [await _follow(world, path) for _ in range(10)]

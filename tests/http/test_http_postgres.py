@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,11 +11,20 @@ import pytest
 from http_support import World, make_release, make_service, open_platform, populate, serve
 from pydantic import TypeAdapter
 from test_http_policies import CASES, ENDPOINTS, LOWEST, call_endpoint
-from webhook_support import Hook, made
+from webhook_support import SHA, Hook, made
 
 from helvetia import Identity
 from helvetia.kernel import accounts
-from helvetia.kernel.models import Deployment, Domain, Service, Session, User, utcnow
+from helvetia.kernel.models import (
+    Delivery,
+    Deployment,
+    Domain,
+    Event,
+    Service,
+    Session,
+    User,
+    utcnow,
+)
 from helvetia.plugins.notifications.models import Channel
 
 pytestmark = [
@@ -53,6 +63,30 @@ async def test_a_delivery_that_comes_many_times_at_once_counts_once(world: World
     assert sorted(answer.status for answer in sent) == [*[200] * 7, 202]
     assert len({answer.json["deployment"] for answer in sent}) == 1
     assert await Deployment.all().count() == 1
+
+
+async def test_pushes_at_once_leave_the_same_rows_as_one_after_the_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("helvetia.plugins.webhooks.inbox._PRUNED_EVERY", 1)
+    await make_service()
+    hook = Hook(world, await made(world))
+    answers = [await hook.send(), *await asyncio.gather(*(hook.send() for _ in range(7)))]
+    answers.append(await hook.send(X_Hub_Signature_256="sha256="))
+    assert [answer.status for answer in answers] == [*[202] * 8, 401]
+    rows = await Deployment.all().order_by("number")
+    assert [row.number for row in rows] == list(range(1, 9))
+    assert [row.status for row in rows] == [*["SUPERSEDED"] * 7, "QUEUED"]
+    assert all((row.finished_at is None) == (row.status == "QUEUED") for row in rows)
+    assert {row.reason_code for row in rows[:-1]} == {"superseded"}
+    assert (rows[0].plan, rows[0].receipt, (await Service.get()).deployment_count) == ({}, {}, 8)
+    queued = await Event.filter(kind="deployment.queued")
+    assert [event.data for event in queued] == [{"action": "deploy"}] * 8
+    assert await Event.filter(kind="deployment.superseded", data={}).count() == 7
+    kept = await Delivery.filter(verdict="deployed")
+    assert {row.deployment_id for row in kept} == {row.id for row in rows}
+    assert {row.headers["X-GitHub-Event"] for row in kept} == {"push"}
+    assert all(json.loads(bytes(row.body))["after"] == SHA for row in kept)
 
 
 async def test_what_is_asked_at_once_happens_once(world: World) -> None:

@@ -10,8 +10,13 @@ import aiohttp
 import pytest
 from http_support import TOKENS, World, make_deployment, make_service, sign_in, user
 
+from helvetia.cli.doorbell import RIGHTS, Doorbell
+from helvetia.cli.server import Server
 from helvetia.kernel.http import serve
 from helvetia.kernel.models import DeploymentStatus, Token
+from helvetia.plugins.api import rights
+from helvetia.plugins.brokers.redis.provider import RedisBroker
+from tests.redis_server import running_redis
 
 _EVERY = "helvetia.plugins.api.sockets.READMIT_SECONDS"
 
@@ -90,6 +95,36 @@ async def test_what_this_process_ends_is_over_at_once(
         # Whoever keeps the right notices nothing.
         with pytest.raises(TimeoutError):
             await other.receive(0.2)
+
+
+async def test_what_another_process_ends_is_over_as_soon_as_it_is_heard_of(
+    world: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_EVERY, 3600)
+    told: list[str] = []
+    monkeypatch.setattr(rights, "relay", lambda: told.append(RIGHTS))
+    row = await Token.get(user__name="viewer")
+    ended = await world.call("DELETE", f"/api/v1/tokens/{row.id}", who="viewer")
+    assert (ended.status, told) == (204, [RIGHTS])
+
+    with running_redis() as redis:
+        here, there = (Doorbell(RedisBroker(redis.url, prefix="helvetia:rights")) for _ in "ab")
+        server = Server(world.platform.settings, say=told.append, working=False)
+        await here.start(told=server._told)
+        try:
+            async with world.session.ws_connect(path, headers=by("member")) as socket:
+                # As another process does it, of which this one sees the database alone.
+                await Token.filter(user__name="member").delete()
+                closing = asyncio.create_task(close_of(socket))
+                async with asyncio.timeout(60):
+                    while not closing.done():
+                        # Nobody may be listening yet.
+                        there.tell(RIGHTS)
+                        await asyncio.wait({closing}, timeout=0.1)
+                assert await closing == (1008, "unauthenticated")
+        finally:
+            await here.stop()
+            await there.stop()
 
 
 async def _make_operator(user_id: str) -> None:

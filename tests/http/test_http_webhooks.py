@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,8 +22,9 @@ from helvetia.kernel.models import (
     Service,
     Trigger,
 )
-from helvetia.plugins.webhooks import inbox
+from helvetia.plugins.webhooks import hooks, inbox
 from helvetia.plugins.webhooks.forges import unsigned
+from helvetia.plugins.webhooks.models import Webhook
 
 GONE = "0" * 40
 
@@ -79,7 +81,7 @@ async def test_pushes_at_once_are_kept_together(
         kept.append(len(together))
         return await keep(service_id, together)
 
-    monkeypatch.setattr(inbox, "_keep", counted)
+    monkeypatch.setattr(inbox._arrivals, "_work", counted)
     answers = await asyncio.gather(*(hook.send() for _ in range(16)))
     assert [answer.status for answer in answers] == [202] * 16
     assert sum(kept) == 16
@@ -102,10 +104,10 @@ async def test_one_that_cannot_be_kept_does_not_hurt_those_beside_it(
 ) -> None:
     judge = inbox._judge
 
-    def broken(arrival: Any, service: Service) -> Any:
+    def broken(arrival: Any, *more: Any) -> Any:
         if arrival.key.endswith("bad"):
             raise RuntimeError("on purpose")
-        return judge(arrival, service)
+        return judge(arrival, *more)
 
     monkeypatch.setattr(inbox, "_judge", broken)
     keys = ["1", "2", "bad", "4", "5"]
@@ -336,6 +338,56 @@ async def test_the_url_that_deploys(world: World, hook: Hook) -> None:
     refused = await world.call("POST", f"{hook.deploy_path}?ref=--upload-pack%3Dx", who=None)
     assert refused.status == 422
     assert (await world.call("GET", hook.deploy_path, who=None)).status == 405
+
+
+async def test_what_is_remembered_of_a_hook_is_compared_with_what_it_is(
+    world: World, hook: Hook
+) -> None:
+    """Another control plane may have changed the hook that this one remembers."""
+    assert (await hook.send()).status == 202
+    row, vault = await Webhook.get(), world.platform.vault
+    seal = partial(vault.encrypt, place=hooks.place(row.service_id))
+    # By another key: the same secret looks different.
+    await Webhook.all().update(secret=seal(hook.secret), paths=["src"])
+    answer = await hook.send()
+    assert (answer.status, answer.json["reason"]) == (202, "nothing changed in src")
+    await Webhook.all().update(secret=seal("another"))
+    assert (await hook.send()).status == 401
+    hook.secret = "another"
+    assert (await hook.send()).status == 202
+    await Webhook.all().update(secret=seal("a third"))
+    hook.secret = "a third"
+    assert (await hook.send()).status == 202
+    await Webhook.all().update(secret=seal("a fourth"))
+    assert (await hook.send(raw=b"{")).status == 401
+    reasons = await Delivery.filter(verdict="refused").values_list("reason", flat=True)
+    assert set(reasons) == {"the signature in X-Hub-Signature-256 is not of this body"}
+    assert len(reasons) == 2
+    await Webhook.all().delete()
+    before = await Delivery.all().count()
+    for secret in ("a third", "a fourth", "wrong"):
+        hook.secret = secret
+        assert (await hook.send()).status == 404
+    assert await Delivery.all().count() == before
+
+
+async def test_refusals_at_once_are_kept_together(
+    world: World, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await hook.send()).status == 202
+    kept: list[int] = []
+    keep = inbox._keep_refused
+
+    async def counted(service_id: str, together: Sequence[Any]) -> Any:
+        kept.append(len(together))
+        return await keep(service_id, together)
+
+    monkeypatch.setattr(inbox._refusals, "_work", counted)
+    hook.secret = "wrong"
+    answers = await asyncio.gather(*(hook.send() for _ in range(8)))
+    assert [answer.status for answer in answers] == [401] * 8
+    assert sum(kept) == 8
+    assert await Delivery.filter(verdict="refused", body=b"").count() == 8
 
 
 async def test_only_so_many_are_kept(

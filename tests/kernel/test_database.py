@@ -208,16 +208,37 @@ async def test_deleting_a_service_takes_its_rows_along(database: Database) -> No
     assert await StageRun.all().count() == 0
 
 
+_NAMES_OF_MIGRATIONS = 'SELECT "name" FROM "tortoise_migrations" WHERE "name" = ?'
+
+
+async def test_opening_migrates_what_is_behind_and_nothing_else(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    with monkeypatch.context() as patch:
+        patch.setattr("tortoise.migrations.api.migrate", _only_to_the_second)
+        await database.migrate()
+
+    await database.open_migrated()
+    assert await fetch(_NAMES_OF_MIGRATIONS, "0003_verified_domains")
+    await database.close()
+
+    monkeypatch.delattr(Database, "migrate")
+    await database.open_migrated()
+    assert await Service.all().count() == 0
+    await database.close()
+
+
+async def _only_to_the_second(config: Any) -> None:
+    await migrate(config=config, target="kernel.0002_workers")
+
+
 async def test_hostnames_of_before_they_were_proved_stay_routed(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(database_url)
-
-    async def only_to_the_second(config: Any) -> None:
-        await migrate(config=config, target="kernel.0002_workers")
-
     with monkeypatch.context() as patch:
-        patch.setattr("tortoise.migrations.api.migrate", only_to_the_second)
+        patch.setattr("tortoise.migrations.api.migrate", _only_to_the_second)
         await database.migrate()
     await database.open()
     team = await Team.create(name="t")

@@ -179,7 +179,7 @@ GARBAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a huge configuration": (edit_config(b" " * 9_000_000), "too much"),
     "another layer": (edit_layer(b"something else"), "not the one it should be"),
     "a damaged layer": (edit_layer(gzip.compress(b"x" * 10**6)[:-9] + b"y" * 9), "damaged"),
-    "a bomb": (edit_layer(gzip.compress(bytes(50_000_000))), "not the one it should be"),
+    "a bomb": (edit_layer(gzip.compress(bytes(50_000_000), 1)), "not the one it should be"),
     "an unknown compression": (edit_layer(b"\x28\xb5\x2f\xfd1234"), "zstd"),
     "a forged layout": (forged_layout, "not what its name says"),
 }

@@ -368,7 +368,8 @@ async def test_traffic_counts_gateway_errors_and_outlives_the_switch(
         "", "a`) || PathPrefix(`/", "a b.test", "a||b", "A.test", "a.test.", ".a.test", "a..test",
         "127.0.0.1", "1.2.3", "0x7f.1", "a.0x7f", "[::1]", "::1", "a.test:80", "*.test", "-a.test",
         "a-.test", "a_b.test", "bücher.test", "a.test\n", "x" * 64 + ".test", "a." * 126 + "test",
-        "http://a.test", "{a}",
+        "http://a.test", "{a}", "*", "*.1.2.3.4", "*.a`.test", "*.*.a.test", "a.*.test",
+        "*." + "a." * 124 + "test",
     ],
 )  # fmt: skip
 async def test_what_is_no_hostname_is_refused(
@@ -382,12 +383,12 @@ async def test_what_is_no_hostname_is_refused(
 @pytest.mark.parametrize(
     "hostname",
     ["localhost", "a.test", "xn--bcher-kva.test", "1.example.com", "a--b.c", "x" * 63 + ".test",
-     "a." * 124 + "test"],
+     "a." * 124 + "test", "*.a.test"],
 )  # fmt: skip
 async def test_hostnames_are_accepted(router_at_rest: TraefikRouter, hostname: str) -> None:
     backend = Backend(host="127.0.0.1", port=80)
     with pytest.raises(HelvetiaError, match="not set up"):
-        await router_at_rest.activate(make_route(backend, hostnames=(hostname,)))
+        await router_at_rest.activate(make_route(backend, hostnames=("b.test", hostname)))
 
 
 @pytest.mark.parametrize("bad", ["", "../x", "a/b", "_helvetia", "a`b", "a.b", "a@file", "x" * 65])

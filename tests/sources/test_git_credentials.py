@@ -18,7 +18,7 @@ from tortoise.transactions import in_transaction
 
 from helvetia import SourceAddress, SourceError
 from helvetia.kernel import events
-from helvetia.kernel.models import Event, Role, Service
+from helvetia.kernel.models import Event, Membership, Role, Service, Team
 from helvetia.plugins.sources.git.credentials import keeping
 from helvetia.plugins.sources.git.credentials.models import Credentials
 from helvetia.testing import Lines
@@ -148,6 +148,50 @@ async def test_they_are_for_this_repository_alone(
     await Credentials.all().update(address=server.url("other"))
     with pytest.raises(Exception, match="changed or moved"):
         await source.resolve(place(service, server.url("other")))
+
+
+async def test_a_plan_is_made_with_them(
+    world: World, server: Any, repository: Any, make_repository: Any
+) -> None:
+    make_repository("other").commit(a="1")
+    repository.commit(**{"index.html": "<h1>1</h1>"})
+    server.token = TOKEN
+    url = server.url("app")
+    await create(world, url)
+    await world.call("POST", GIVE, {"password": TOKEN})
+    plan: dict[str, Any] = {"source": url}
+    status, told = await world.call("POST", "/api/v1/plans", plan)
+    assert (status, told["code"]) == (422, "source-failed")
+    plan |= {"service": "site"}
+    for who in ("ada", "mel"):
+        status, told = await world.call("POST", "/api/v1/plans", plan, who=who)
+        assert (status, told["sha"]) == (200, repository.git("rev-parse", "main")), told
+    # They are for their repository alone, and for those who may deploy it.
+    status, told = await world.call("POST", "/api/v1/plans", plan | {"source": server.url("other")})
+    assert (status, told["code"]) == (422, "source-failed")
+    stranger = await world.person("eve", Role.MEMBER)
+    await Membership.filter(user_id=stranger.id).update(
+        team_id=(await Team.create(name="theirs")).id
+    )
+    assert (await world.call("POST", "/api/v1/plans", plan, who="eve"))[0] == 404
+    assert (await world.call("POST", "/api/v1/plans", plan | {"service": "none"}))[0] == 404
+    await Membership.filter(user__name="mel").update(role=Role.VIEWER)
+    assert (await world.call("POST", "/api/v1/plans", plan, who="mel"))[0] == 403
+
+    repository.commit(
+        big=f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    )
+    words = ("plan", url, "--service", "site")
+    code, _, errors = await _helvetia(world, *words)
+    assert (code, "kept in Git LFS" in errors) == (3, True), errors
+    code, out, errors = await _helvetia(world, *words, "--source-option", "lfs=pointers", "--json")
+    assert (code, json.loads(out)["sha"]) == (0, repository.git("rev-parse", "main")), errors
+    kept = {"settings": {"source": {"lfs": "pointers"}}}
+    assert (await world.call("PATCH", "/api/v1/services/site", kept))[0] == 200
+    code, _, errors = await _helvetia(world, *words)
+    assert code == 0, errors
+    code, _, errors = await _helvetia(world, *words, "--source-option", "lfs=maybe")
+    assert (code, "lfs" in errors) == (2, True), errors
 
 
 async def test_nobody_is_told_the_secret(world: World, server: Any, repository: Any) -> None:

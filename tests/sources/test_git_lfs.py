@@ -16,9 +16,6 @@ from lfs_server import LargeFileServer, pointer, serving_files
 
 from helvetia import InvalidInput, SourceAddress, SourceError
 from helvetia.plugins.sources.git import lfs as module
-from helvetia.plugins.sources.git.access import Access
-from helvetia.plugins.sources.git.addresses import parse_address
-from helvetia.plugins.sources.git.session import GitSession
 
 BIG = os.urandom(300_000)
 TOKEN = "s3cr3t-tok3n-0123456789"
@@ -261,10 +258,3 @@ async def test_submodules_have_files_of_their_own(
     folder = await read(git_source, address, checkout_folder, log)
     assert (folder / "lib" / "inner.bin").read_bytes() == b"inner"
     assert next(path for path, _ in lfs.asked) == "/lib.git/info/lfs/objects/batch"
-
-
-async def test_lfs_is_not_read_over_ssh(git_source, tmp_path, log):
-    (tmp_path / "big").write_text(pointer(BIG))
-    session = GitSession(tmp_path, parse_address("git@git.example:a/b.git"), Access(), {})
-    with pytest.raises(SourceError, match="not fetched over SSH"):
-        await module.LargeFiles(session, allow_private=False, most_bytes=10**9).fetch(tmp_path, log)

@@ -246,6 +246,40 @@ async def test_the_app_is_asked_too(app_world: World) -> None:
     assert len(asked_for(world)) == 1
 
 
+async def test_what_became_of_the_app_is_seen_without_a_word(app_world: World) -> None:
+    world = app_world
+    await world.person("ada")
+    repo = world.github.repo("acme/site", ada="write")
+    repo.commit(a="1")
+    number = world.github.install("acme", repo, users=("ada",))
+    service = await world.create("site", repo)
+    await world.call("POST", "/api/v1/services/site/github", {})
+
+    async def cut_off() -> str:
+        await later(world)
+        _, shown = await world.call("GET", "/api/v1/services/site/github")
+        return str(shown["problem"])
+
+    assert await cut_off() == ""
+    world.github.installations[number]["suspended"] = True
+    assert "removed or suspended" in await cut_off()
+    # Once is enough to be told of it.
+    assert "removed or suspended" in await cut_off()
+    assert await Event.filter(service_id=service.id, kind="github.cut-off").count() == 1
+    # While GitHub does not answer nothing is known, and nothing changes.
+    world.github.installations[number]["suspended"] = False
+    world.github.down = True
+    assert "removed or suspended" in await cut_off()
+    world.github.down = False
+    assert await cut_off() == ""
+    repo.installation = 0
+    assert "may not see this repository" in await cut_off()
+    again = world.github.install("acme", repo, users=("ada",))
+    assert await cut_off() == ""
+    assert (await Connection.get()).installation == again != number
+    assert await deployed() == []
+
+
 async def test_looking_is_never_given_up(world: World) -> None:
     _, repo, _ = await connected(world)
     world.github.is_cut_off = True

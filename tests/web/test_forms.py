@@ -185,9 +185,13 @@ async def test_only_operators_switch_plugins(site: Site, browser: Client, anna: 
         (
             Role.VIEWER,
             "stop restart deploy settings clear-cache environment domains delete webhook "
-            "environment/unset rollback previews",
+            "environment/unset rollback previews credentials credentials/remove webhook/paths",
         ),
-        (Role.MEMBER, "environment domains delete webhook environment/unset previews"),
+        (
+            Role.MEMBER,
+            "environment domains delete webhook environment/unset previews "
+            "credentials credentials/remove webhook/paths",
+        ),
     ],
 )
 async def test_no_form_goes_beyond_a_role(
@@ -203,7 +207,7 @@ async def test_no_form_goes_beyond_a_role(
     for path in refused.split():
         answer = await post(client, person, f"/services/shop/{path}", name="X", typed="shop")
         assert answer.status == 403, path
-    for path in ("environment/unset?name=X", "delete", "webhook/renew"):
+    for path in ("environment/unset?name=X", "delete", "webhook/renew", "credentials/remove"):
         assert (await client.get(f"/services/shop/{path}")).status == 403
     assert await Event.all().count() == before
 

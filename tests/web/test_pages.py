@@ -123,7 +123,7 @@ async def test_the_tabs_of_a_service_show_its_parts_and_no_secret(
 ) -> None:
     await furnish(site.platform)
     parts = {
-        "": ["Deployment #3 is live", "Variables were changed", "set DATABASE_URL, STRIPE_KEY"],
+        "": ["Deployment #3 went live", "Variables were changed", "set DATABASE_URL, STRIPE_KEY"],
         "/deployments": ["#3", "Round prices to 5 centimes", "38.4 s"],
         "/environment": ["STRIPE_KEY", "DATABASE_URL", "changed since release r3"],
         "/domains": ["shop.localhost", "shop.example.com"],

@@ -35,6 +35,7 @@
   let match = -1;
   let stages = new Map();
   let instances = new Map(); // the release of each
+  let above = ""; // the stage of the line that was placed last
   const folded = new Set();
   const kept = { times: "local", wrap: true, ...read_kept() };
   const chosen = { query: "", level: 0, stage: "", instance: "" };
@@ -65,7 +66,7 @@
       ([value, text]) => make("option", { value }, text)));
   const part = make("select", { "aria-label": "Part of the log", hidden: true });
   const who = make("select", { "aria-label": "Instance", hidden: true });
-  const times = make("select", { "aria-label": "Times" },
+  const times = make("select", { "aria-label": "Times", "data-log-clock": true },
     ...[["local", "Local time"], ["utc", "UTC"], ["off", "No times"]].map(
       ([value, text]) => make("option", { value }, text)));
   const wrap = make("button", { type: "button", class: "compact plain", "aria-pressed": String(kept.wrap) }, "Wrap");
@@ -107,17 +108,16 @@
     tops.push(tops[tops.length - 1] + height);
   };
 
-  function place(record, before) {
+  function place(record) {
     const name = record.stage || "";
-    if (name && (!before || before.stage !== name)) {
-      if (!stages.has(name)) stages.set(name, 0);
-      if (!chosen.stage || chosen.stage === name) put({ stage: name }, row);
-    }
-    if (name) stages.set(name, stages.get(name) + 1);
+    if (name) stages.set(name, (stages.get(name) || 0) + 1);
     if (record.instance) instances.set(record.instance, name);
     if (chosen.instance && chosen.instance !== record.instance) return;
-    if (folded.has(name) || (chosen.stage && chosen.stage !== name)) return;
+    if (chosen.stage && chosen.stage !== name) return;
     if (chosen.level && record.rank < chosen.level) return;
+    if (name && name !== above) put({ stage: name }, row);
+    above = name;
+    if (folded.has(name)) return;
     put({ record }, row * lines_of(record.plain));
     if (chosen.query && record.plain.toLowerCase().includes(chosen.query)) matches.push(items.length - 1);
   }
@@ -128,7 +128,8 @@
     matches = [];
     stages = new Map();
     instances = new Map();
-    records.forEach((record, index) => place(record, records[index - 1]));
+    above = "";
+    records.forEach(place);
     forget();
     settle();
   }
@@ -171,7 +172,7 @@
   function show_more(fresh) {
     for (const one of fresh) {
       const record = take(one);
-      place(record, records[records.length - 1]);
+      place(record);
       records.push(record);
     }
     if (records.length > MOST) {

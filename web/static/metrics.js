@@ -12,6 +12,15 @@
   let charts = [];
   let wait = 1000;
 
+  const two = (number) => String(number).padStart(2, "0");
+
+  // Times of a day, or days: what stands below a graph fits into one line.
+  function clock(seconds, withTime = step < 900) {
+    const time = new Date(seconds * 1000);
+    if (withTime) return `${two(time.getHours())}:${two(time.getMinutes())}`;
+    return time.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  }
+
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function bytes(value) {
@@ -59,15 +68,15 @@
         cursor: { sync: { key: "metrics" }, points: { size: 5 } },
         legend: { live: true },
         scales: { y: { range: (_, low, high) => [0, (high || 1) * 1.1] } },
-        axes: [{ ...axis, size: 26 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(unit) }],
+        axes: [{ ...axis, size: 26, values: (_, ticks) => ticks.map((tick) => clock(tick)) }, { ...axis, size: 62, values: (_, ticks) => ticks.map(unit) }],
         series: [
-          { label: "Time" },
+          { label: "At", value: (_, shown) => (shown ? `${step < 900 ? "" : `${clock(shown)} `}${clock(shown, true)}` : "") },
           ...fields.map((field, index) => ({
             label: TITLES[field] || field,
             stroke: colour(COLOURS[index % COLOURS.length]),
             width: 1.5,
             points: { show: false },
-            value: (_, shown) => (shown === null || shown === undefined ? "–" : unit(shown)),
+            value: (_, shown) => (shown === null || shown === undefined ? "" : unit(shown)),
           })),
         ],
       }, rows(fields), place);

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from helvetia.kernel.domains import default_hostname
-from helvetia.kernel.errors import Conflict
+from helvetia.kernel.errors import Conflict, NoProvider
 from helvetia.kernel.http.access import Policy
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.routing import Resource
@@ -32,9 +34,12 @@ async def index(call: Call, service: Service, query: PageQuery) -> schemas.Page[
 async def add(call: Call, service: Service, body: schemas.NewDomain) -> schemas.Domain:
     """Claim one more hostname: traffic follows within seconds once it is verified.
 
-    What an operator adds is verified at once. What is not proved for some days is forgotten.
+    `*.` before one stands for all names one label below it; only a DNS record proves them. What
+    an operator adds is verified at once. What is not proved for some days is forgotten.
     """
     await _forget_pending(call, service)
+    if domains.is_wildcard(body.hostname.strip()):
+        await _require_wildcards(call)
     row = await domains.add(
         service,
         body.hostname,
@@ -99,6 +104,13 @@ async def remove(call: Call, service: Service, hostname: str) -> None:
 async def _forget_pending(call: Call, service: Service) -> None:
     settings = call.platform.section(DomainsSettings)
     await domains.forget_pending(service, days=settings.pending_days)
+
+
+async def _require_wildcards(call: Call) -> None:
+    with contextlib.suppress(NoProvider):
+        router = await call.platform.router()
+        if "wildcards" not in router.provider.capabilities:
+            raise Conflict(f"the router {router.name} leads no wildcards", hint="add each name")
 
 
 def _needs_no_proof(call: Call) -> bool:

@@ -11,7 +11,7 @@ from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.problems import BadRequest
 from helvetia.kernel.http.routing import Resource
 from helvetia.kernel.models import Deployment, Service, utcnow
-from helvetia.plugins.api import inputs, schemas
+from helvetia.plugins.api import inputs, instance_logs, schemas
 from helvetia.plugins.api.sockets import serve_log
 
 _PAGE_BYTES = 1024 * 1024
@@ -32,6 +32,24 @@ class LogQuery(FollowQuery):
     tail: int | None = Field(None, ge=1, le=5000, description="the last records instead")
 
 
+class OfInstance(inputs.Body):
+    """Whose records."""
+
+    instance: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{4,32}$",
+        description="only what this one wrote: its id, or the first four digits of it",
+    )
+
+
+class RuntimeFollowQuery(FollowQuery, OfInstance):
+    """Where to begin, and whose records."""
+
+
+class RuntimeLogQuery(LogQuery, OfInstance):
+    """Which records, and whose."""
+
+
 @resource.get(
     "/api/v1/deployments/{deployment}/logs", policy=Policy.VIEWER, summary="Read a build log"
 )
@@ -42,9 +60,13 @@ async def of_deployment(call: Call, deployment: Deployment, query: LogQuery) -> 
 
 
 @resource.get("/api/v1/services/{service}/logs", policy=Policy.VIEWER, summary="Read a runtime log")
-async def of_service(call: Call, service: Service, query: LogQuery) -> schemas.LogPage:
-    """Read what the instances of a service write."""
-    return await _page(call, f"service:{service.id}", query, ended=False)
+async def of_service(call: Call, service: Service, query: RuntimeLogQuery) -> schemas.LogPage:
+    """Read what the instances of a service write, or one of them.
+
+    `last` is the number up to which was looked, whoever wrote it.
+    """
+    log = f"service:{service.id}"
+    return await _page(call, log, query, ended=False, instance=query.instance)
 
 
 @resource.get(
@@ -90,8 +112,10 @@ async def follow_deployment(
     media="",
     errors=[BadRequest],
 )
-async def follow_service(call: Call, service: Service, query: FollowQuery) -> web.WebSocketResponse:
-    """Follow the runtime log of a service over a WebSocket, until the service is deleted.
+async def follow_service(
+    call: Call, service: Service, query: RuntimeFollowQuery
+) -> web.WebSocketResponse:
+    """Follow the runtime log of a service, or of one instance, until the service is deleted.
 
     Frames are as those of a deployment's log.
     """
@@ -103,7 +127,12 @@ async def follow_service(call: Call, service: Service, query: FollowQuery) -> we
         return "DELETED"
 
     return await serve_log(
-        call, f"service:{service.id}", after=query.after, ended=ended, status=status
+        call,
+        f"service:{service.id}",
+        after=query.after,
+        ended=ended,
+        status=status,
+        instance=query.instance,
     )
 
 
@@ -120,17 +149,27 @@ def _is_over(deployment: Deployment) -> bool:
     return not (is_held and service.fence == deployment.fence)
 
 
-async def _page(call: Call, log: str, query: LogQuery, *, ended: bool) -> schemas.LogPage:
+async def _page(
+    call: Call, log: str, query: LogQuery, *, ended: bool, instance: str | None = None
+) -> schemas.LogPage:
     store = call.platform.logs
+    skipped = 0
     if query.tail is not None:
         if query.after or "limit" in query.model_fields_set:
             raise InvalidInput("tail", "cannot be combined with after or limit")
-        records = await store.tail(log, query.tail)
-        skipped = 0
+        if instance:
+            records, last = await instance_logs.tail(store, log, instance, query.tail)
+        else:
+            records = await store.tail(log, query.tail)
+            last = records[-1].seq if records else 0
+    elif instance:
+        records, last, skipped = await instance_logs.read(
+            store, log, instance, after=query.after, limit=query.limit, max_bytes=_PAGE_BYTES
+        )
     else:
         records = await store.read(log, query.after, query.limit, max_bytes=_PAGE_BYTES)
         skipped = records[0].seq - query.after - 1 if records else 0
-    last = records[-1].seq if records else query.after
+        last = records[-1].seq if records else query.after
     return schemas.LogPage(
         records=[schemas.LogRecord(**record.json()) for record in records],
         last=last,

@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from helvetia.kernel.contracts.source import SourceAddress
-from helvetia.kernel.errors import NoProvider, SourceError
-from helvetia.kernel.http.access import Policy
+from helvetia.kernel.errors import NoProvider, NotFound, SourceError
+from helvetia.kernel.http.access import Policy, load_service
 from helvetia.kernel.http.context import Call
 from helvetia.kernel.http.problems import NotReady
 from helvetia.kernel.http.routing import Resource
-from helvetia.kernel.models import new_id
+from helvetia.kernel.models import Role, new_id
 from helvetia.kernel.pipeline.planning import (
     Plan,
     choose,
@@ -58,15 +58,20 @@ async def _turn(planning: asyncio.Semaphore) -> AsyncIterator[None]:
     "/api/v1/plans",
     policy=Policy.MEMBER,
     summary="Explain a deployment before it is made",
-    errors=[NoProvider, SourceError, NotReady],
+    errors=[NoProvider, NotFound, SourceError, NotReady],
 )
 async def create(call: Call, body: schemas.PlanRequest) -> schemas.Plan:
-    """Fetch the source, ask every plugin, and forget it: nothing is built or kept."""
+    """Fetch the source, ask every plugin, and forget it: nothing is built or kept.
+
+    What was given to `service` is used if its repository is the one that is planned.
+    """
     services.check_source_text(body.source)
+    service = await load_service(call.caller, body.service, Role.MEMBER) if body.service else None
     address = SourceAddress(
         url=body.source,
         ref=body.ref,
         trusted=services.may_name_paths(call.platform, is_operator=call.user.is_operator),
+        service_id=service.id if service else "",
         user_id=call.user.id,
         options=body.settings.source,
     )

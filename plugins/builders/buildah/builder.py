@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helvetia import OCI_IMAGE, Artifact, BuildContext, Builder, Check, Detection, Kernel
-from helvetia.plugins.builders.docker.builder import OPTIONS
+from helvetia.plugins.builders.docker.builder import OPTIONS, absent
 from helvetia.plugins.runtimes.docker.settings import DockerSettings
 
 from .settings import BuildahSettings
@@ -45,7 +45,7 @@ class BuildahBuilder(Builder):
 
     async def check(self) -> Check:
         """Say whether the engine answers, and whether it has the image to build in."""
-        return await self.work.check()
+        return await absent(self._kernel) or await self.work.check()
 
     async def setup(self) -> None:
         """Remove what builds left that were killed, if the engine answers."""

@@ -44,8 +44,6 @@ class DockerBuilder(Builder):
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         kernel.section(DockerBuilderSettings)
-        host = kernel.section(DockerSettings).host or os.environ.get("DOCKER_HOST")
-        self._host = host or _DEFAULT
 
     @functools.cached_property
     def work(self) -> Building:
@@ -56,9 +54,7 @@ class DockerBuilder(Builder):
 
     async def check(self) -> Check:
         """Say whether the engine answers."""
-        if await asyncio.to_thread(_is_absent, self._host):
-            return Check(ok=False, reason=f"no Docker engine: there is no {self._host}")
-        return await self.work.check()
+        return await absent(self._kernel) or await self.work.check()
 
     async def setup(self) -> None:
         """Remove what builds left that were killed, if the engine answers."""
@@ -88,6 +84,14 @@ class DockerBuilder(Builder):
         """Remove what builds left that were killed, and the caches of services that are gone."""
         if (await self.check()).ok:
             await self.work.collect(used)
+
+
+async def absent(kernel: Kernel) -> Check | None:
+    """Return what to say where there is no engine, for which nothing needs to be imported."""
+    host = kernel.section(DockerSettings).host or os.environ.get("DOCKER_HOST") or _DEFAULT
+    if await asyncio.to_thread(_is_absent, host):
+        return Check(ok=False, reason=f"no Docker engine: there is no {host}")
+    return None
 
 
 def _is_absent(host: str) -> bool:

@@ -80,6 +80,7 @@ class Container:
     Attributes:
         kind: what builds in it: `buildkit`, `classic`, `buildah`.
         loaded: what was brought into its engine and need not be brought again.
+        is_small: it has less memory than a build, or is about to.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Container:
         self.id = container_id
         self.kind = kind
         self.loaded: set[str] = set()
-        self._small = False
+        self.is_small = False
 
     @property
     def takes_secrets(self) -> bool:
@@ -115,14 +116,14 @@ class Container:
         Raises:
             HelvetiaError: it needs more than that.
         """
-        self._small = True
+        self.is_small = True
         await self._limit_memory(megabytes)
 
     async def grow(self) -> None:
         """Give it as much memory as a build has, if it has waited with less."""
-        if self._small:
+        if self.is_small:
             await self._limit_memory(self.limits.memory_mb)
-            self._small = False
+            self.is_small = False
 
     async def _limit_memory(self, megabytes: int) -> None:
         size = megabytes * _MIB
@@ -130,20 +131,20 @@ class Container:
             change = {"Memory": size, "MemorySwap": size}
             await docker._query_json(f"containers/{self.id}/update", method="POST", data=change)
 
-    async def run(self, argv: Sequence[str], output: Output, *, given: bytes = b"") -> int:
+    async def run(
+        self, argv: Sequence[str], output: Output, *, given: AsyncIterator[bytes] | None = None
+    ) -> int:
         """Run a program inside, hand its output on as it comes, and return its exit code.
 
         Args:
-            given: what it reads from standard input, which does not end there.
+            given: what it reads from standard input; what is raised there is raised here.
         """
         told = [f"DOCKER_BUILDKIT={int(self.kind == 'buildkit')}"]
         async with self._engine.session(None) as docker:
             inside = await docker.containers.container(self.id).exec(
-                list(argv), environment=told, workdir="/", stdin=bool(given)
+                list(argv), environment=told, workdir="/", stdin=given is not None
             )
-            async with inside.start() as stream:
-                if given:
-                    await stream.write_in(given)
+            async with inside.start() as stream, _giving(stream, given):
                 while message := await stream.read_out():
                     await output(message.stream, message.data)
             return int((await inside.inspect())["ExitCode"] or 0)
@@ -188,6 +189,37 @@ class Container:
         ):
             async for line in answer.content:
                 yield str(json.loads(line).get("Action", ""))
+
+
+@contextlib.asynccontextmanager
+async def _giving(stream: Stream, given: AsyncIterator[bytes] | None) -> AsyncIterator[None]:
+    """Write to the program's standard input during the body, which lasts until the program ends."""
+    if given is None:
+        yield
+        return
+    task = asyncio.create_task(_give(stream, given))
+    try:
+        yield
+    finally:
+        # A program may end without reading all of it.
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def _give(stream: Stream, given: AsyncIterator[bytes]) -> None:
+    try:
+        async for part in given:
+            # It asserts that there is a connection, which may be gone with the program.
+            with contextlib.suppress(ConnectionError, AssertionError):
+                await stream.write_in(part)
+        connection = stream._resp.connection if stream._resp else None
+        if connection is not None and connection.transport is not None:
+            connection.transport.write_eof()
+    except BaseException:
+        await stream.close()  # nobody would end what waits for the rest
+        raise
 
 
 @contextlib.asynccontextmanager

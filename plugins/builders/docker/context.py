@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import stat
 import tarfile
@@ -18,17 +17,6 @@ FOLDER = "context"
 _BATCH = 1024 * 1024
 _MIB = 2**20
 _BLOCK = tarfile.BLOCKSIZE
-
-
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """Return a small archive with these files, for root's eyes only."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o600
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def refuse_large(folder: Path, ignored: Ignored, limit_mb: int, section: str) -> None:
@@ -49,7 +37,7 @@ def refuse_large(folder: Path, ignored: Ignored, limit_mb: int, section: str) ->
 async def packed(
     folder: Path, extra: Mapping[str, bytes], ignored: Ignored
 ) -> AsyncIterator[bytes]:
-    """Yield an archive of `folder` as `context/` and of the extra files.
+    """Yield an archive of `folder` as `context/` and of the extra files, for root's eyes only.
 
     Links are packed as links, and nothing is read through them. Left out are what is ignored,
     `.git`, as BuildKit does with repositories, and sockets, pipes and devices.
@@ -81,7 +69,7 @@ def _batch(blocks: Iterator[bytes]) -> bytes:
 def _blocks(folder: Path, extra: Mapping[str, bytes], ignored: Ignored) -> Iterator[bytes]:
     for name, content in extra.items():
         member = tarfile.TarInfo(name)
-        member.size = len(content)
+        member.size, member.mode = len(content), 0o600
         yield member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % _BLOCK)
     root = tarfile.TarInfo(FOLDER)
     root.type, root.mode = tarfile.DIRTYPE, 0o755

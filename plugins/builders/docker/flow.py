@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -23,10 +22,9 @@ from .watch import Watch
 from .work import (
     archive_of,
     bases,
-    bring,
     build,
+    files_of,
     options_of,
-    packed_secrets,
     receive,
     script,
     secret_options,
@@ -175,8 +173,8 @@ class Flow(ABC):
         tell(context, recipe, limits, kind)
         watch = Watch(container, limits, self.settings.section)
         async with watch.watching(steps):
-            await asyncio.gather(bring(recipe, container), container.grow())
             for base in await bases(self.settings, recipe):
+                await container.grow()
                 await self._load(context, container, base)
             code = await self._run(context, recipe, container, steps)
             if code not in (0, _TOO_LARGE):
@@ -193,8 +191,8 @@ class Flow(ABC):
     ) -> int:
         """Run build.sh and return its exit code."""
         secrets = secrets_of(context) if container.takes_secrets else {}
-        given = packed_secrets(secrets)
-        argv = [*script(self.package, "build.sh"), str(len(given)), str(self.settings.cache_mb)]
+        argv = [*script(self.package, "build.sh"), str(self.settings.cache_mb)]
         argv += [*self._options(recipe, container), *options_of(recipe), *secret_options(secrets)]
         argv += ["--", f"/{FOLDER}"]
+        given = files_of(recipe, secrets, container)
         return await receive(container, argv, archive_of(context), steps, given=given)

@@ -14,6 +14,9 @@ from .container import Container, Wanted, running
 from .objects import Objects
 from .settings import DockerBuilderSettings
 
+# The deployment whose build is over is still under way, and may need the processors.
+SHRINK_AFTER_SECONDS = 15.0
+
 
 class Builders:
     """Lends builder containers: the one of the service's last build, or a new one.
@@ -146,6 +149,7 @@ class _Held:
         self._task.add_done_callback(lambda _: then())
 
     async def _shrink(self, megabytes: int) -> bool:
+        await asyncio.sleep(SHRINK_AFTER_SECONDS)
         with contextlib.suppress(HelvetiaError):
             await self.container.shrink(megabytes)
             return True
@@ -159,8 +163,12 @@ class _Held:
         """
         if self._timer is not None:
             self._timer.cancel()
+        if self._shrinking is None or self._task.done():
+            return False
+        if not self.container.is_small:
+            self._shrinking.cancel()
         # Two changes of its memory at once would end in the wrong order.
-        if self._shrinking is None or not await self._shrinking or self._task.done():
+        elif not await self._shrinking:
             return False
         return self.container.young and await self.container.is_running()
 

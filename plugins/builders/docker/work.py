@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from helvetia import (
 from helvetia.plugins.registry.common.images import read_image
 
 from .container import Container, Limits
-from .context import archive, packed, packed_file, refuse_large
+from .context import packed, packed_file, refuse_large
 from .images import BaseImage, base_images
 from .recipe import Recipe, read_recipe
 from .settings import BuildSettings
@@ -31,7 +31,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
 UNREADABLE = 4  # exit code of the scripts
 _ARCHIVE = "image.tar"
 _BASE = "base.tar"
-_SECRETS = "/run/build-secrets"
+_SECRETS = "run/build-secrets"
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WRITE_BYTES = 2**20
 
@@ -102,12 +102,24 @@ def tell(context: BuildContext, recipe: Recipe, limits: Limits, kind: str) -> No
             context.log.line(f"  {line}")
 
 
-async def bring(recipe: Recipe, container: Container) -> None:
-    """Send in the files and the recipe."""
-    extra = {RECIPE: recipe.dockerfile.encode()}
+async def files_of(
+    recipe: Recipe, secrets: Mapping[str, bytes], container: Container
+) -> AsyncIterator[bytes]:
+    """Yield what a build begins with as an archive: files, recipe and secrets.
+
+    It does not end before the container has the memory of a build.
+    """
+    growing = asyncio.create_task(container.grow())
+    extra = {f"{_SECRETS}/{name}": value for name, value in secrets.items()}
+    extra[RECIPE] = recipe.dockerfile.encode()
     if recipe.ignore is not None:
         extra[f"{RECIPE}.dockerignore"] = recipe.ignore.encode()
-    await container.put(packed(recipe.context, extra, recipe.ignored))
+    try:
+        async for batch in packed(recipe.context, extra, recipe.ignored):
+            yield batch
+        await growing
+    finally:
+        growing.cancel()
 
 
 async def bases(settings: BuildSettings, recipe: Recipe) -> list[BaseImage]:
@@ -131,12 +143,7 @@ def secrets_of(context: BuildContext) -> dict[str, bytes]:
 
 def secret_options(secrets: Mapping[str, bytes]) -> list[str]:
     """Return the options that let a build read secrets."""
-    return [f"--secret=id={name},src={_SECRETS}/{name}" for name in secrets]
-
-
-def packed_secrets(secrets: Mapping[str, bytes]) -> bytes:
-    """Return secrets as they are given to the script of a build."""
-    return archive(secrets) if secrets else b""
+    return [f"--secret=id={name},src=/{_SECRETS}/{name}" for name in secrets]
 
 
 def options_of(recipe: Recipe) -> list[str]:
@@ -154,7 +161,12 @@ def proxies() -> dict[str, str]:
 
 
 async def receive(
-    container: Container, argv: Sequence[str], image: Path, steps: Steps, *, given: bytes
+    container: Container,
+    argv: Sequence[str],
+    image: Path,
+    steps: Steps,
+    *,
+    given: AsyncIterator[bytes],
 ) -> int:
     """Run a build, write its standard output to the archive, and return its exit code."""
     waiting = bytearray()

@@ -18,8 +18,6 @@ from helvetia.plugins.builders.common.node_install import (
 from helvetia.plugins.builders.common.node_project import NodeProject, manager_of
 
 from . import detection
-from .environment import FOLDER, install_python
-from .interpreter import is_python
 from .processes import parse_command, parse_procfile
 
 _RUN = ("web", "release")
@@ -42,6 +40,10 @@ class ProcfileBuilder(Builder):
 
     async def build(self, context: BuildContext) -> Artifact:
         """Install what the application needs beside it, and note how it starts."""
+        # Imported when needed: they take a while.
+        from .environment import FOLDER, install_python
+        from .interpreter import is_python
+
         processes = _processes(context)
         others = [name for name in processes if name not in _RUN]
         if others:

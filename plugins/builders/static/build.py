@@ -39,7 +39,7 @@ from . import detection
 from .base import Base
 from .compress import compress_site
 from .isolated import IsolatedBuild, Steps, dockerfile
-from .output import copy_site, find_output
+from .output import find_output, take_site
 from .rules import cache_rules
 from .settings import StaticSettings
 from .site_files import HASHED_BELOW, content_hash
@@ -228,7 +228,7 @@ def _choice(settings: dict[str, str], name: str, choices: tuple[str, ...]) -> st
 def _package(context: BuildContext, output: Path, spa: str) -> Artifact:
     site = context.output / "site"
     private = context.output / ".helvetia"
-    copied = copy_site(output, site, context.log)
+    copied = take_site(output, site, context.log)
     compressed = compress_site(site, private)
     fallback = _is_spa(context.settings, site, spa)
     built = bool(context.settings.get("build_command", "").strip())

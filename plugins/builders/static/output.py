@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -53,8 +54,11 @@ def find_output(checkout: Path, output: str) -> Path:
     return real
 
 
-def copy_site(output: Path, target: Path, log: LogSink) -> Copied:
-    """Copy the site; links are replaced by what they lead to.
+def take_site(output: Path, target: Path, log: LogSink) -> Copied:
+    """Put the site into `target`; links are replaced by what they lead to.
+
+    A file that has no other name gets a second one there, which costs less than a copy: the
+    checkout goes away anyway.
 
     Hidden files are left out (they are settings and secrets more often than pages), except
     `.well-known`.
@@ -63,7 +67,7 @@ def copy_site(output: Path, target: Path, log: LogSink) -> Copied:
         BuildFailed: it is empty, too large, or a link or special file in it cannot be published.
     """
     copied = Copied()
-    _copy_folder(output, target, output, (output,), copied)
+    _take_folder(output, target, output, (output,), copied)
     if copied.skipped:
         log.line(f"{copied.skipped} hidden or dependency entries left out of the site")
     if not copied.files:
@@ -74,7 +78,7 @@ def copy_site(output: Path, target: Path, log: LogSink) -> Copied:
     return copied
 
 
-def _copy_folder(
+def _take_folder(
     folder: Path, target: Path, root: Path, above: tuple[Path, ...], copied: Copied
 ) -> None:
     target.mkdir(parents=True)
@@ -83,26 +87,41 @@ def _copy_folder(
         if (name.startswith(".") and name != WELL_KNOWN) or name in _NEVER:
             copied.skipped += 1
             continue
-        path = Path(entry.path)
-        shown = path.relative_to(root) if path.is_relative_to(root) else path.name
-        real = path.resolve()
+        real = entry.path
         if entry.is_symlink():
-            _check_link(real, root, above, str(shown))
-        mode = real.stat().st_mode
-        if stat.S_ISDIR(mode):
-            _copy_folder(real, target / name, root, (*above, real), copied)
-        elif stat.S_ISREG(mode):
-            shutil.copy2(real, target / name)
+            real = str(Path(real).resolve())
+            _check_link(Path(real), root, above, _shown(entry, root))
+        state = os.stat(real)
+        if stat.S_ISDIR(state.st_mode):
+            inner = Path(real)
+            _take_folder(inner, target / name, root, (*above, inner), copied)
+        elif stat.S_ISREG(state.st_mode):
+            _take_file(real, os.path.join(target, name), state)
             copied.files += 1
-            copied.bytes += real.stat().st_size
+            copied.bytes += state.st_size
             if copied.files > _MAX_FILES:
                 raise BuildFailed(
                     f"the site has more than {_MAX_FILES} files", hint="publish fewer files"
                 )
         else:
             raise BuildFailed(
-                f"`{shown}` in the site is neither a file nor a folder", hint="remove it"
+                f"`{_shown(entry, root)}` in the site is neither a file nor a folder",
+                hint="remove it",
             )
+
+
+def _take_file(source: str, target: str, state: os.stat_result) -> None:
+    # What has another name may be of a cache, which a later build writes to.
+    if state.st_nlink == 1:
+        with contextlib.suppress(OSError):
+            os.link(source, target, follow_symlinks=False)
+            return
+    shutil.copy2(source, target)
+
+
+def _shown(entry: os.DirEntry[str], root: Path) -> str:
+    path = Path(entry.path)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else entry.name
 
 
 def _check_link(real: Path, root: Path, above: tuple[Path, ...], shown: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from helvetia import BuildFailed
 
@@ -25,40 +25,45 @@ _INDEXES = (
 )
 
 
-class _Saved(BaseModel):
+class _Read(BaseModel):
+    # What checks it is built with its first use, not at the start of the platform.
+    model_config = ConfigDict(defer_build=True)
+
+
+class _Saved(_Read):
     config: str = Field(alias="Config")
     layers: list[str] = Field(alias="Layers")
 
 
-class _Descriptor(BaseModel):
+class _Descriptor(_Read):
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     media_type: str = Field("", alias="mediaType")
     annotations: dict[str, str] | None = None
 
 
-class _Index(BaseModel):
+class _Index(_Read):
     manifests: list[_Descriptor]
 
 
-class _Manifest(BaseModel):
+class _Manifest(_Read):
     config: _Descriptor
     layers: list[_Descriptor]
 
 
-class _Root(BaseModel):
+class _Root(_Read):
     diff_ids: list[str]
 
 
-class _Defaults(BaseModel):
+class _Defaults(_Read):
     labels: dict[str, str] | None = Field(None, alias="Labels")
 
 
-class _Config(BaseModel):
+class _Config(_Read):
     rootfs: _Root
     config: _Defaults | None = None
 
 
-_saved = TypeAdapter(list[_Saved])
+_saved = TypeAdapter(list[_Saved], config=ConfigDict(defer_build=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from helvetia.plugins.registry.common.images import digest_of
 
@@ -21,11 +21,15 @@ _TAG = re.compile(r"[0-9a-f]{40}(-[A-Za-z0-9._-]{1,64})?")
 class Part(BaseModel):
     """A blob that belongs to an image."""
 
+    model_config = ConfigDict(defer_build=True)
+
     digest: str
     size: int
 
 
 class _Manifest(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     config: Part
     layers: list[Part]
     annotations: dict[str, str] = Field(default_factory=dict)

@@ -13,7 +13,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # The rule by which browsers read a host as an IPv4 address in one of its spellings.
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-_LONGEST_HOSTNAME = 253
+_LONGEST = 253
+WILDCARD = "*."
 
 
 def check_id(field: str, value: str) -> str:
@@ -30,30 +31,50 @@ def check_id(field: str, value: str) -> str:
 def is_hostname(value: str) -> bool:
     """Tell whether a value is a DNS name in lower-case ASCII form and no IP address."""
     return (
-        len(value) <= _LONGEST_HOSTNAME
+        len(value) <= _LONGEST
         and _HOSTNAME.fullmatch(value) is not None
         and _ENDS_IN_NUMBER.fullmatch(value) is None
     )
 
 
-def rule(hostnames: Iterable[str]) -> str:
-    """Return the Traefik rule that matches exactly these hostnames.
+def is_wildcard(value: str) -> bool:
+    """Tell whether a value is meant to stand for all names below another one."""
+    return value.startswith(WILDCARD)
+
+
+def rules(hostnames: Iterable[str]) -> tuple[str, str]:
+    """Return the Traefik rule for hostnames, and the one for their wildcards, "" if there are none.
 
     Raises:
-        InvalidInput: one of them is not a hostname, or there is none.
+        InvalidInput: one of them is not a hostname, or there are wildcards alone.
     """
     unique = list(dict.fromkeys(hostnames))
-    if not unique:
-        raise InvalidInput("domains", "a route needs at least one hostname")
     for hostname in unique:
-        if not is_hostname(hostname):
+        if not _may_be_routed(hostname):
             raise InvalidInput(
                 "domains",
                 f"{hostname!r} is not a hostname",
-                hint="use a DNS name in lower case such as `www.example.com`: "
-                "no port, no wildcard, no address",
+                hint="use a DNS name in lower case such as `www.example.com` or `*.example.com`: "
+                "no port, no address",
             )
-    return " || ".join(f"Host(`{hostname}`)" for hostname in unique)
+    exact = [f"Host(`{name}`)" for name in unique if not is_wildcard(name)]
+    if not exact:
+        raise InvalidInput("domains", "a route needs at least one hostname that is no wildcard")
+    # Of what was checked only the dot means something in a regular expression.
+    parents = [
+        name.removeprefix(WILDCARD).replace(".", r"\.") for name in unique if is_wildcard(name)
+    ]
+    return (
+        " || ".join(exact),
+        " || ".join(rf"HostRegexp(`^[^.]+\.{parent}$`)" for parent in parents),
+    )
+
+
+def _may_be_routed(hostname: str) -> bool:
+    parent = hostname.removeprefix(WILDCARD)
+    # Nobody has all names below a top level.
+    is_narrow = parent == hostname or "." in parent
+    return is_narrow and len(hostname) <= _LONGEST and is_hostname(parent)
 
 
 def server_url(backend: Backend) -> str:

@@ -52,7 +52,7 @@ class TraefikRouter(Router):
     """
 
     name = "traefik"
-    capabilities = frozenset({"traffic"})
+    capabilities = frozenset({"traffic", "wildcards"})
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel

@@ -54,6 +54,8 @@ class Wanted:
                 https=settings.https_entry_point if settings.https else "",
                 redirect=settings.redirect,
                 resolver=settings.resolver,
+                # Whoever runs that Traefik has chosen how it proves names.
+                for_wildcards=True,
                 own=own,
                 mark=f"helvetia-{self.installation}",
                 shares_traefik=True,

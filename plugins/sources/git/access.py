@@ -13,6 +13,7 @@ from helvetia import InvalidInput
 
 from .addresses import Remote
 
+SSH_COMMAND = "GIT_SSH_COMMAND"
 # Fixed text: what it compares and prints stands in files beside it. Git asks
 # "Password for 'https://user@host': "; any other question, such as one for the host of a
 # submodule or a redirect, is answered with nothing.
@@ -49,7 +50,7 @@ def write_access(scratch: Path, remote: Remote, access: Access) -> tuple[str, di
         InvalidInput: a credential has characters that git's dialogue cannot carry.
     """
     if remote.protocol == "ssh":
-        return "", {"GIT_SSH_COMMAND": _ssh_command(scratch, remote, access), **_SSH_VARIANT}
+        return "", {SSH_COMMAND: _ssh_command(scratch, remote, access), **_SSH_VARIANT}
     if remote.protocol == "file":
         return "", {}
     text = ""
@@ -93,6 +94,8 @@ def _ssh_command(scratch: Path, remote: Remote, access: Access) -> str:
     alias = remote.host if remote.port == 22 else f"[{remote.host}]:{remote.port}"
     options = {
         "BatchMode": "yes",
+        # What goes wrong is told to people; that a host is met for the first time is not.
+        "LogLevel": "ERROR",
         "ConnectTimeout": "30",
         # Never the keys of the platform's own user: a tenant would read with them.
         "IdentityFile": "none" if key is None else f'"{key}"',

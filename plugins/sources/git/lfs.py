@@ -1,14 +1,14 @@
 """Files of Git LFS, fetched by its batch API: no other program is needed for them.
 
 What stands in the repository (`.lfsconfig`) leads nowhere: the API is asked on the host of the
-repository, with the repository's own credentials, and these go to no other host. Where the files
-themselves are, it says; public addresses only are connected to, as for the repository.
+repository, or where that host says over SSH, with the repository's own credentials, and these go
+to no other host. Where the files themselves are, it says; public addresses only are connected to,
+as for the repository.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import os
@@ -26,6 +26,7 @@ from helvetia.plugins.networks import guarded_connector
 
 from .extras import find_pointers
 from .failures import AccessDenied, HostDown
+from .lfs_door import Door, find_door
 from .revisions import git_folder
 from .session import GitSession, too_large
 
@@ -66,8 +67,8 @@ class LargeFiles:
     """
 
     def __init__(self, session: GitSession, *, allow_private: bool, most_bytes: int) -> None:
+        self._session = session
         self._remote = session.remote
-        self._access = session.access
         self._allow_private = allow_private
         self._most = most_bytes
 
@@ -84,11 +85,6 @@ class LargeFiles:
         if size > self._most:
             raise too_large(max(self._most, 0) // _MIB)
         log.line(f"Fetching {len(pointers)} files of Git LFS, {size / _MIB:.1f} MiB")
-        if self._remote.protocol == "ssh":
-            raise SourceError(
-                "Files of Git LFS are not fetched over SSH.",
-                hint="Read the repository by its https address, with a token if it is private.",
-            )
         if self._remote.protocol == "file":
             await asyncio.to_thread(self._copy, pointers)
             return
@@ -100,7 +96,7 @@ class LargeFiles:
         import aiohttp
 
         # No address was found: a proxy connects in our place, as it does for git.
-        is_through_proxy = not self._access.addresses
+        is_through_proxy = not self._session.access.addresses
         connector = guarded_connector(allow_private=self._allow_private or is_through_proxy)
         return aiohttp.ClientSession(
             connector=connector,
@@ -113,13 +109,15 @@ class LargeFiles:
         )
 
     async def _fetch_some(self, client: aiohttp.ClientSession, pointers: Sequence[Pointer]) -> None:
-        places = await self._ask(client, pointers)
+        # Each time anew: what a host gives over SSH is good for some minutes.
+        door = await find_door(self._session)
+        places = await self._ask(client, door, pointers)
         turns = asyncio.Semaphore(_STREAMS)
 
         async def fetch(pointer: Pointer) -> None:
             async with turns:
                 href, headers = places[pointer.oid]
-                await self._download(client, pointer, href, headers)
+                await self._download(client, door, pointer, href, headers)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -129,7 +127,7 @@ class LargeFiles:
             raise failed.exceptions[0] from None
 
     async def _ask(
-        self, client: aiohttp.ClientSession, pointers: Sequence[Pointer]
+        self, client: aiohttp.ClientSession, door: Door, pointers: Sequence[Pointer]
     ) -> dict[str, tuple[str, dict[str, str]]]:
         """Return where files are, and with which headers they are asked for."""
         wanted = {pointer.oid: pointer.size for pointer in pointers}
@@ -139,8 +137,8 @@ class LargeFiles:
             "hash_algo": "sha256",
             "objects": [{"oid": oid, "size": size} for oid, size in wanted.items()],
         }
-        url = f"{_with_git(self._remote.url)}/info/lfs/objects/batch"
-        headers = {"Accept": _MEDIA, "Content-Type": _MEDIA, **self._authorization()}
+        url = f"{door.url}/objects/batch"
+        headers = {**door.headers, "Accept": _MEDIA, "Content-Type": _MEDIA}
         data = json.dumps(body)
         async with self._exchange(client, "POST", url, headers=headers, data=data) as answer:
             _check(answer.status, "The LFS server")
@@ -149,34 +147,22 @@ class LargeFiles:
         for one in _objects(raw):
             oid = one.get("oid")
             if isinstance(oid, str) and oid in wanted:
-                found[oid] = self._place(one, _named(pointers, oid))
+                found[oid] = _place(door, one, _named(pointers, oid))
         for pointer in pointers:
             if pointer.oid not in found:
                 raise SourceError(f"The LFS server says nothing of `{pointer.path.name}`.")
         return found
 
-    def _place(self, one: Mapping[str, Any], name: str) -> tuple[str, dict[str, str]]:
-        if isinstance(error := one.get("error"), dict):
-            said = " ".join(str(error.get("message", "")).split())[:200]
-            raise SourceError(
-                f"The LFS server has not got `{name}`: {said}.",
-                hint="Push it with `git lfs push --all`.",
-            )
-        action = (one.get("actions") or {}).get("download") or {}
-        href, headers = action.get("href"), action.get("header") or {}
-        if not isinstance(href, str) or not isinstance(headers, dict):
-            raise SourceError(f"The LFS server does not say where `{name}` is.")
-        own = {str(key): str(value) for key, value in headers.items()}
-        is_signed = one.get("authenticated") is True
-        if not is_signed and self._is_own(href) and "authorization" not in map(str.lower, own):
-            own |= self._authorization()
-        return href, own
-
     async def _download(
-        self, client: aiohttp.ClientSession, pointer: Pointer, href: str, headers: dict[str, str]
+        self,
+        client: aiohttp.ClientSession,
+        door: Door,
+        pointer: Pointer,
+        href: str,
+        headers: dict[str, str],
     ) -> None:
         for _ in range(_MOST_REDIRECTS + 1):
-            self._admit(href, pointer.path.name)
+            _admit(door, href, pointer.path.name)
             async with self._exchange(client, "GET", href, headers=headers) as answer:
                 if answer.status not in _REDIRECTS:
                     _check(answer.status, f"The host of `{pointer.path.name}`")
@@ -194,26 +180,6 @@ class LargeFiles:
     ) -> _Exchange:
         return _Exchange(client, method, url, self._remote.host, more)
 
-    def _admit(self, href: str, name: str) -> None:
-        """Refuse what is neither encrypted nor on the repository's own host.
-
-        Raises:
-            SourceError: it is not.
-        """
-        if not href.startswith("https://") and not self._is_own(href):
-            raise SourceError(f"The address of `{name}` that the LFS server gives is not https.")
-
-    def _is_own(self, href: str) -> bool:
-        return _origin(href) == _origin(self._remote.url) is not None
-
-    def _authorization(self) -> dict[str, str]:
-        password = self._access.credentials.get("password")
-        if not password:
-            return {}
-        username = self._access.credentials.get("username") or "x-access-token"
-        coded = base64.b64encode(f"{username}:{password}".encode()).decode()
-        return {"Authorization": f"Basic {coded}"}
-
     def _copy(self, pointers: Sequence[Pointer]) -> None:
         """Take files of a repository on this machine, whose owner has fetched them."""
         objects = git_folder(self._remote) / "lfs" / "objects"
@@ -227,6 +193,39 @@ class LargeFiles:
             temporary = _temporary(pointer)
             shutil.copyfile(there, temporary)
             _put(temporary, pointer)
+
+
+def _place(door: Door, one: Mapping[str, Any], name: str) -> tuple[str, dict[str, str]]:
+    """Return where a file is, and with which headers it is asked for."""
+    if isinstance(error := one.get("error"), dict):
+        said = " ".join(str(error.get("message", "")).split())[:200]
+        raise SourceError(
+            f"The LFS server has not got `{name}`: {said}.",
+            hint="Push it with `git lfs push --all`.",
+        )
+    action = (one.get("actions") or {}).get("download") or {}
+    href, headers = action.get("href"), action.get("header") or {}
+    if not isinstance(href, str) or not isinstance(headers, dict):
+        raise SourceError(f"The LFS server does not say where `{name}` is.")
+    own = {str(key): str(value) for key, value in headers.items()}
+    is_signed = one.get("authenticated") is True
+    if not is_signed and _is_at(door, href) and "authorization" not in map(str.lower, own):
+        own |= door.headers
+    return href, own
+
+
+def _admit(door: Door, href: str, name: str) -> None:
+    """Refuse what is neither encrypted nor on the API's own host.
+
+    Raises:
+        SourceError: it is not.
+    """
+    if not href.startswith("https://") and not _is_at(door, href):
+        raise SourceError(f"The address of `{name}` that the LFS server gives is not https.")
+
+
+def _is_at(door: Door, href: str) -> bool:
+    return _origin(href) == _origin(door.url) is not None
 
 
 class _Exchange:
@@ -339,11 +338,6 @@ def _objects(raw: bytes) -> list[dict[str, Any]]:
 
 def _named(pointers: Sequence[Pointer], oid: str) -> str:
     return next(pointer.path.name for pointer in pointers if pointer.oid == oid)
-
-
-def _with_git(url: str) -> str:
-    plain = url.rstrip("/")
-    return plain if plain.endswith(".git") else f"{plain}.git"
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

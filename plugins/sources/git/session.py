@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from helvetia import SourceError
 from helvetia.kernel.locks import file_lock, try_lock
 from helvetia.programs import kill_owned, run_command
 
-from .access import Access, write_access
+from .access import SSH_COMMAND, Access, write_access
 from .addresses import Remote
 
 _POLL_SECONDS = 0.1
@@ -23,7 +24,8 @@ _PREFIX = "work-"
 _LOCK = "lock"
 
 # Read from a file of ours instead of the machine's and the user's own. It also reaches the
-# `git upload-pack` of a local repository, which `-c` and GIT_CONFIG_COUNT do not.
+# `git upload-pack` of a local repository, which `-c` and GIT_CONFIG_COUNT do not: to make what it
+# sends small takes longer than to write it, and all of it goes away with the session.
 _CONFIGURATION = """\
 [core]
 	hooksPath = /dev/null
@@ -31,6 +33,7 @@ _CONFIGURATION = """\
 	attributesFile = /dev/null
 	excludesFile = /dev/null
 	bigFileThreshold = 32m
+	fsync = none
 [credential]
 	helper =
 [http]
@@ -43,6 +46,9 @@ _CONFIGURATION = """\
 	fsckObjects = true
 	recurseSubmodules = false
 	unpackLimit = 1
+[pack]
+	compression = 0
+	window = 0
 [transfer]
 	credentialsInUrl = die
 [gc]
@@ -80,7 +86,7 @@ class Output:
         """Take a chunk of standard output; say in `overflow` what is too much."""
         self.stdout += data
         if len(self.stdout) > self._limit:
-            self.overflow = "The repository lists too many refs."
+            self.overflow = "The host answers with too much, as one with too many refs does."
 
     @property
     def errors(self) -> str:
@@ -111,10 +117,22 @@ class GitSession:
         Raises:
             SourceError: its output or the downloaded objects are too large.
         """
-        output = output or Output()
+        return await self._run(["git", *arguments], output or Output())
+
+    async def ask_host(self, target: str, command: str, *, output: Output) -> Output:
+        """Have the host of a remote read over SSH run a command, as git has it run one.
+
+        Raises:
+            SourceError: its output is too large.
+        """
+        # The words are those that `write_access` has put together for git.
+        words = shlex.split(self._environment[SSH_COMMAND])
+        return await self._run([*words, "-p", str(self.remote.port), "--", target, command], output)
+
+    async def _run(self, argv: list[str], output: Output) -> Output:
         command = asyncio.create_task(
             run_command(
-                ["git", *arguments],
+                argv,
                 cwd=self._scratch,
                 owner=_owner(self._scratch),
                 log=output,
@@ -127,9 +145,9 @@ class GitSession:
             await self._check_size(output)
             output.code = command.result()
         except FileNotFoundError as error:
-            raise SourceError(
-                "Git is not installed here.", hint="Install git 2.37 or later."
-            ) from error
+            hint = "Install git 2.37 or later, and the client of OpenSSH for repositories over ssh."
+            raise SourceError(f"The program `{argv[0]}` is not installed here.", hint=hint) \
+                from error  # fmt: skip
         finally:
             if not command.done():
                 # Ending it kills its whole process group.

@@ -1,19 +1,15 @@
 # One build, and a look each second at what it has on the disk.
 #
-# $1: bytes of the archive with secrets that comes on standard input. $2: MiB of layers to keep.
-# $3: MiB of disk. The rest: arguments for `buildah build`.
+# $1: MiB of layers to keep. $2: MiB of disk. The rest: arguments for `buildah build`.
+# Standard input: an archive with the files, the recipe and secrets.
 # Standard output: the image as an archive. Standard error: what buildah says.
 # Exit code: 3: there are more layers than are to be kept. 4: the image cannot be read. 5: the disk
 # is full.
 set -eu
-bytes=$1 keep=$2 limit=$3
-shift 3
-secrets=/run/build-secrets
+keep=$1 limit=$2
+shift 2
 
-if [ "$bytes" -gt 0 ]; then
-    mkdir -m 700 "$secrets"
-    head -c "$bytes" | tar -x -C "$secrets" -f -
-fi
+tar -x -C / -f -
 full() {
     kill -9 -1 || : # all but this shell and the first process
     echo 'Error: no space left on device' >&2
