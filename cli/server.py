@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _SETUP_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_HEAD_START_SECONDS = 0.1
 Say = Callable[[str], None]
 
 
@@ -94,8 +95,8 @@ class Server:
         prepare_home(self._settings.home)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(_lock(self._settings.home, exclusive=self._exclusive))
-            await self.platform.open()
             stack.push_async_callback(self.platform.close)
+            await self.platform.open()
             if self._working and not self._exclusive:
                 from .machines import refuse_second_machine
 
@@ -115,7 +116,8 @@ class Server:
             if self._working:
                 self._say("starting providers")
                 stack.push_async_callback(self.platform.providers.close, _STOP_SECONDS)
-            _, app = await asyncio.gather(self._setup(), self._load())
+            setup = asyncio.ensure_future(self._setup())
+            _, app = await asyncio.gather(setup, self._load(setup))
             stack.push_async_callback(self._stop_working)
             if self._working or self._control_plane:
                 await self.doorbell.start(
@@ -140,11 +142,13 @@ class Server:
             # For commands of people; where no engine can be reached there are none.
             await self._set_up_runtimes()
 
-    async def _load(self) -> web.Application | None:
+    async def _load(self, setup: asyncio.Future[None]) -> web.Application | None:
         """Load what is needed last, while the providers start, above all the proxy."""
         if not self._control_plane:
             return None
         await asyncio.to_thread(import_module, "helvetia.kernel.http.app")
+        # The proxy starts in a process of its own: it gets to that before all here is held up.
+        await asyncio.wait([setup], timeout=_HEAD_START_SECONDS)
         from helvetia.kernel.http.app import make_app
         from helvetia.plugins.api import rights
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from tortoise import Tortoise, connections
 from tortoise.context import TortoiseContext
+from tortoise.exceptions import OperationalError
 
 from helvetia.kernel.errors import SettingsError
 from helvetia.kernel.hookspecs import ModelApp
@@ -112,8 +113,10 @@ class Database:
         connection = connections.get(self._name)
         try:
             rows = await connection.execute_query_dict("SELECT app, name FROM tortoise_migrations")
-        except Exception:
-            return False  # it is empty; or broken, which migrating tells in its own words
+        except OperationalError as error:
+            if "tortoise_migrations" not in str(error):
+                raise
+            return False  # it is empty
         there = {
             (app.label, module.name)
             for app in self._apps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 from helvetia import RuntimeLogPage
 from helvetia.kernel.errors import HelvetiaError
-from helvetia.kernel.locks import file_lock
+from helvetia.kernel.locks import file_lock, try_lock
 from helvetia.programs import OWNER_VARIABLE
 
 from .groups import prepare
@@ -90,6 +91,8 @@ class Supervised:
             async with asyncio.timeout(_START_SECONDS):
                 # Its output ends when the program has been started, or could not be.
                 await process.communicate(json.dumps(message).encode())
+                # One from a start that was cut off may have been faster, and not be as far yet.
+                await self._until(lambda: self._is_decided(former), _START_SECONDS)
         except TimeoutError:
             pass
         stored = await self._stored()
@@ -98,6 +101,15 @@ class Supervised:
                 f"the supervisor for {self._folder.name} could not be started",
                 hint=f"Look whether {self._folder} can be written and is not full.",
             )
+
+    def _is_decided(self, former: object) -> bool:
+        """Tell whether a new shim has said what it does, or there is none that will."""
+        if self._read().get("shim_pid") not in (None, former):
+            return True
+        if (free := try_lock(self._folder / "shim.lock")) is None:
+            return False
+        os.close(free)
+        return True
 
     async def state(self) -> SupervisedState:
         """Say what is true of the program now."""

@@ -35,7 +35,8 @@ def builder_archive(builder: str = "docker") -> Path:
     release = re.search(r"^FROM debian:(?P<name>\w+)", recipe, re.M)
     assert release
     names = found["names"].split()
-    here = installed_files(names)
+    below = tuple(f"/{path}/" for path in _USELESS)
+    here = [file for file in installed_files(names) if not f"{file}/".startswith(below)]
     kind = "here" if here else release["name"]
     key = hashlib.sha256(" ".join([*names, kind, *here, *_USELESS]).encode())
     archive = _CACHE / f"builder-{key.hexdigest()[:12]}.tar"
@@ -53,11 +54,10 @@ def builder_archive(builder: str = "docker") -> Path:
 
 
 def _pack(files: Sequence[str], archive: Path) -> None:
-    useful = [file for file in files if not file.lstrip("/").startswith(_USELESS)]
     subprocess.run(
         ["tar", "--create", "--file", archive, "--directory=/", "--no-recursion",
          "--null", "--files-from=-"],
-        input="\0".join(f".{file}" for file in useful), text=True, check=True, capture_output=True,
+        input="\0".join(f".{file}" for file in files), text=True, check=True, capture_output=True,
     )  # fmt: skip
 
 

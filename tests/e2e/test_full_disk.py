@@ -149,7 +149,7 @@ def test_the_data_folder_gets_full_during_a_deployment(tmp_path: Path, when: str
                 fill(filler)
                 return starting.poll() is not None
 
-            until("the start gives up", gave_up)
+            until("the start gives up", gave_up, seconds=150)
             assert starting.returncode == 1
             told = platform.log.read_text()
             assert "no space left on" in told.lower() or "cannot be read or written" in told

