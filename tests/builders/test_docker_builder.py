@@ -205,7 +205,11 @@ async def test_limits_are_told(make: Make, workshop: Workshop) -> None:
     message = await fails(workshop, small, files("RUN echo eating", "RUN tail /dev/zero"))
     assert message == "memory limit 512 MB reached while running step 5/5 (RUN tail /dev/zero)"
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 60"
-    message = await fails(workshop, small, files(f"RUN {bomb}"))
+    for _ in range(3):
+        message = await fails(workshop, small, files(f"RUN {bomb}"))
+        # On a busy machine its engine may die of it before anybody has looked.
+        if message != "unexpected EOF":
+            break
     assert message == f"process limit 512 reached while running step 4/4 (RUN {bomb})"
     write = "dd if=/dev/zero of=/big bs=1M count=400"
     message = await fails(workshop, small, files(f"RUN {write}"))

@@ -81,7 +81,7 @@ async def test_a_shell_at_a_real_terminal(place: Place) -> None:
         await until("31 97")
 
         async def interrupt() -> None:
-            os.write(leader, b"\x03echo on''ward\n")
+            os.write(leader, b"\x03\necho on''ward\n")
 
         # As a person does, until it helps: a Ctrl-C between two programs is for nobody.
         async with repeated(interrupt):
