@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from bench.tables import Target, judge, show
-from tests.browser.conftest import DESKTOP, FLAGS
+from tests.browser.conftest import DESKTOP, FLAGS, let_in
 from tests.browser.serving import Served, served
 
 VISITS = 9
@@ -33,10 +33,9 @@ _ANSWERED = "performance.getEntriesByType('navigation')[0].responseEnd"
 
 def visit(browser: Browser, there: Served, path: str) -> tuple[float, float, int]:
     """Return when a page was painted, when it had come, both in ms, and the bytes of all files."""
-    context = browser.new_context(base_url=there.url, viewport=DESKTOP)  # type: ignore[arg-type]
+    context = browser.new_context(base_url=there.url, viewport=DESKTOP)
     if path != _BARE:
-        cookie = {"name": "helvetia_session", "value": there.cookie, "url": there.url}
-        context.add_cookies([cookie])  # type: ignore[list-item]
+        let_in(context, there)
     page = context.new_page()
     page.goto(path, wait_until="networkidle")
     painted, answered, size = (page.evaluate(one) for one in (_PAINTED, _ANSWERED, _SIZE))

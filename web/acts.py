@@ -66,14 +66,27 @@ def question(
     )
 
 
-async def require_typed(visit: Visit, asked: Question) -> None:
-    """Refuse an answer without what had to be typed.
+async def confirmed(
+    visit: Visit,
+    asked: Question,
+    act: Callable[[], Awaitable[object]],
+    *,
+    to: str,
+    said: str,
+    nav: str = NAV,
+) -> web.Response:
+    """Do what was asked about, or ask again with the reason why it was refused.
 
-    Raises:
-        InvalidInput: it is something else.
+    Args:
+        to: where it leads afterwards, with the note `said`.
     """
-    if asked.typed and (await visit.form()).get("typed", "").strip() != asked.typed:
-        raise InvalidInput("typed", f"must be `{asked.typed}`")
+    try:
+        if asked.typed and (await visit.form()).get("typed", "").strip() != asked.typed:
+            raise InvalidInput("typed", f"must be `{asked.typed}`")
+        await act()
+    except REFUSALS as error:
+        return question(visit, asked, visit.refusal(error), nav=nav)
+    raise redirect(to, said)
 
 
 async def deploy(visit: Visit) -> web.StreamResponse:
@@ -133,12 +146,10 @@ async def ask_clear_cache(visit: Visit) -> web.Response:
 async def delete(visit: Visit) -> web.StreamResponse:
     """Delete a service for good."""
     service = await load(visit, Role.ADMIN)
-    try:
-        await require_typed(visit, _deleting(service))
-        await visit.ask("DELETE", _SERVICE, service=service)
-    except REFUSALS as error:
-        return question(visit, _deleting(service), visit.refusal(error))
-    raise redirect("/", "deleted")
+    return await confirmed(
+        visit, _deleting(service), lambda: visit.ask("DELETE", _SERVICE, service=service),
+        to="/", said="deleted",
+    )  # fmt: skip
 
 
 async def ask_delete(visit: Visit) -> web.Response:

@@ -12,7 +12,7 @@ from helvetia import InvalidInput
 from helvetia.kernel.models import Role, Service
 
 from . import credentials, settings
-from .acts import Question, question
+from .acts import Question, confirmed, question
 from .fields import read_lines
 from .once import show_once, shown_once
 from .said import redirect
@@ -70,11 +70,11 @@ async def unset(visit: Visit) -> web.StreamResponse:
     """Remove a variable."""
     service = await load(visit, Role.ADMIN)
     name = (await visit.form()).get("name", "")
-    try:
-        await visit.ask("PATCH", _ENVIRONMENT, service=service, body={"unset": [name]})
-    except REFUSALS as error:
-        return question(visit, _unsetting(service, name), visit.refusal(error))
-    raise redirect(f"/services/{service.name}/environment", "environment")
+    return await confirmed(
+        visit, _unsetting(service, name),
+        lambda: visit.ask("PATCH", _ENVIRONMENT, service=service, body={"unset": [name]}),
+        to=f"/services/{service.name}/environment", said="environment",
+    )  # fmt: skip
 
 
 async def domains(visit: Visit) -> web.Response:
@@ -120,11 +120,11 @@ async def remove_domain(visit: Visit) -> web.StreamResponse:
     """Remove a hostname."""
     service = await load(visit, Role.ADMIN)
     path, name = f"{_DOMAINS}/{{hostname}}", visit.part("hostname")
-    try:
-        await visit.ask("DELETE", path, service=service, hostname=name)
-    except REFUSALS as error:
-        return question(visit, _removing(service, name), visit.refusal(error))
-    raise redirect(f"/services/{service.name}/domains", "domain-removed")
+    return await confirmed(
+        visit, _removing(service, name),
+        lambda: visit.ask("DELETE", path, service=service, hostname=name),
+        to=f"/services/{service.name}/domains", said="domain-removed",
+    )  # fmt: skip
 
 
 async def show_settings(visit: Visit) -> web.Response:

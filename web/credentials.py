@@ -8,7 +8,7 @@ from aiohttp import web
 
 from helvetia.kernel.models import Role, Service
 
-from .acts import Question, question
+from .acts import Question, confirmed, question
 from .said import redirect
 from .service_page import frame, load
 from .visit import REFUSALS, Refusal, Visit
@@ -48,11 +48,10 @@ async def ask_remove(visit: Visit) -> web.Response:
 async def remove(visit: Visit) -> web.StreamResponse:
     """Forget them."""
     service = await load(visit, Role.ADMIN)
-    try:
-        await visit.ask("DELETE", PATH, service=service)
-    except REFUSALS as error:
-        return question(visit, _removing(service), visit.refusal(error))
-    raise redirect(f"/services/{service.name}/credentials", "credentials-removed")
+    return await confirmed(
+        visit, _removing(service), lambda: visit.ask("DELETE", PATH, service=service),
+        to=f"/services/{service.name}/credentials", said="credentials-removed",
+    )  # fmt: skip
 
 
 async def _show(

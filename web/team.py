@@ -11,7 +11,7 @@ from helvetia.kernel.accounts import OPERATOR_TEAM
 from helvetia.kernel.errors import NotFound
 from helvetia.kernel.models import Role
 
-from .acts import Question, question, require_typed
+from .acts import Question, confirmed, question
 from .once import show_once, shown_once
 from .said import redirect
 from .visit import REFUSALS, Refusal, Visit
@@ -111,11 +111,11 @@ async def ask_leave(visit: Visit) -> web.Response:
 async def leave(visit: Visit) -> web.StreamResponse:
     """Leave a team."""
     name = visit.part("team")
-    try:
-        await visit.ask("DELETE", "/api/v1/memberships/{membership}", membership=name)
-    except REFUSALS as error:
-        return question(visit, _leaving(name), visit.refusal(error), nav=NAV)
-    raise redirect("/team", "left")
+    path = "/api/v1/memberships/{membership}"
+    return await confirmed(
+        visit, _leaving(name), lambda: visit.ask("DELETE", path, membership=name),
+        to="/team", said="left", nav=NAV,
+    )  # fmt: skip
 
 
 async def ask_delete(visit: Visit) -> web.Response:
@@ -127,12 +127,10 @@ async def ask_delete(visit: Visit) -> web.Response:
 async def delete(visit: Visit) -> web.StreamResponse:
     """Delete a team for good."""
     name = visit.part("team")
-    try:
-        await require_typed(visit, _deleting(name))
-        await visit.ask("DELETE", f"{_TEAMS}/{{team}}", team=name)
-    except REFUSALS as error:
-        return question(visit, _deleting(name), visit.refusal(error), nav=NAV)
-    raise redirect("/team", "team-deleted")
+    return await confirmed(
+        visit, _deleting(name), lambda: visit.ask("DELETE", f"{_TEAMS}/{{team}}", team=name),
+        to="/team", said="team-deleted", nav=NAV,
+    )  # fmt: skip
 
 
 def _leaving(name: str) -> Question:

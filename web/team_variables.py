@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from .acts import Question, question
+from .acts import Question, confirmed, question
 from .changes import refusal_of_variables, wanted_variables
 from .said import redirect
 from .team import NAV, VARIABLES, find, frame
@@ -37,11 +37,11 @@ async def ask_unset(visit: Visit) -> web.Response:
 async def unset(visit: Visit) -> web.StreamResponse:
     """Remove one."""
     team, name = visit.part("team"), (await visit.form()).get("name", "")
-    try:
-        await visit.ask("PATCH", VARIABLES, team=team, body={"unset": [name]})
-    except REFUSALS as error:
-        return question(visit, _unsetting(team, name), visit.refusal(error), nav=NAV)
-    raise redirect(f"/team/{team}/variables", "team-variables")
+    return await confirmed(
+        visit, _unsetting(team, name),
+        lambda: visit.ask("PATCH", VARIABLES, team=team, body={"unset": [name]}),
+        to=f"/team/{team}/variables", said="team-variables", nav=NAV,
+    )  # fmt: skip
 
 
 async def _show(

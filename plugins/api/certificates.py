@@ -9,6 +9,7 @@ from yarl import URL
 
 from helvetia.plugins.certificates import shown_certificate
 
+from .domains import is_wildcard
 from .schemas import Certificate
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _read(shown: bytes, hostname: str) -> Certificate:
         trouble = {"state": "other-name", "reason": "it is for another name"}
         if certificate.issuer == certificate.subject:
             trouble = {"state": "own", "reason": _NONE_YET}
-            if hostname.startswith("*."):
+            if is_wildcard(hostname):
                 trouble["reason"] = _NONE_FOR_ALL
     elif left < timedelta(0):
         trouble = {"state": "expired", "reason": "it was not renewed"}

@@ -51,7 +51,8 @@ class Counters:
             from .shared import SharedStorage
 
             self._failures += (RedisError,)
-            self._shared = SlidingWindowCounterRateLimiter(SharedStorage(redis, prefix=prefix))
+            storage = SharedStorage(redis, prefix=prefix, seconds=_SECONDS)
+            self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, rate: RateLimitItem, *key: str) -> Count:
         """Count a hit, unless it is one too many."""

@@ -11,8 +11,6 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 
 from helvetia.plugins.together import Together
 
-SECONDS = 0.25
-"""How long Redis may take."""
 _Hit = tuple[str, int, int]
 # The scripts of the library, for many hits at once: each says whether it is within its limit, and
 # what its two windows hold then.
@@ -42,13 +40,19 @@ class SharedStorage(RedisStorage):
     """Counts all hits that come at once, and asks what is left, by one question to Redis.
 
     What is left is known for whoever asks right after the hit.
+
+    Args:
+        redis: its URL.
+        prefix: begins the names of all keys.
+        seconds: how long it may take.
     """
 
-    def __init__(self, redis: str, *, prefix: str) -> None:
+    def __init__(self, redis: str, *, prefix: str, seconds: float) -> None:
         super().__init__(
             f"async+{redis}", implementation="redispy", key_prefix=prefix,
-            socket_timeout=SECONDS, socket_connect_timeout=SECONDS,
+            socket_timeout=seconds, socket_connect_timeout=seconds,
         )  # fmt: skip
+        self._seconds = seconds
         self._bridge = cast(RedispyBridge, self.bridge)
         self._script = self._bridge.get_connection().register_script(_SCRIPT.encode())
         self._hits: Together[_Hit, Sequence[int]] = Together(self._count)
@@ -79,7 +83,7 @@ class SharedStorage(RedisStorage):
             keys += map(self._bridge.prefixed_key, names)
             limits += (limit, expiry)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 told = await self._script(keys, limits)
         except Exception as error:
             return [error for _ in hits]

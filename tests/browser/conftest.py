@@ -15,6 +15,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -36,7 +37,8 @@ FLAGS = [
 # A busy machine is no mistake of the page.
 expect.set_options(timeout=20_000)
 PASSWORD = "a rather long sentence"
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,8 @@ def visit(
 
 def let_in(context: BrowserContext, furnished: Served) -> None:
     """Sign a browser in, or again: a slow machine shows pages for longer than a cookie is good."""
-    cookie = {"name": "helvetia_session", "value": furnished.cookie, "url": furnished.url}
-    context.add_cookies([cookie])  # type: ignore[list-item]
+    name = "helvetia_session"
+    context.add_cookies([{"name": name, "value": furnished.cookie, "url": furnished.url}])
 
 
 @pytest.fixture

@@ -80,12 +80,12 @@ def test_nothing_is_inaccessible(furnished: Served, visit: Visit, scheme: str) -
     for name, path in paths(furnished).items():
         _open(page, path, furnished)
         for size in (DESKTOP, PHONE):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.set_viewport_size(size)
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
                 found.append(f"{name}: {wide} px too wide for {size['width']} px")
         found += violations(page, name)
-        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        page.set_viewport_size(DESKTOP)
         if name == "timeline":
             found += _dialog(page)
     assert found == []

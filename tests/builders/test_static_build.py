@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import aiohttp
-import brotli  # type: ignore[import-untyped]
+import brotli
 import pytest
 
 from helvetia import BuildFailed

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
-import brotli  # type: ignore[import-untyped]
+import brotli
 import psutil
 import pytest
 from yarl import URL

@@ -169,7 +169,9 @@ class Installation:
         self, *arguments: str, code: int = 0, timeout: float = 120, extra: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
         """Run a `helvetia` command and expect its exit code."""
-        start = run_command if self.helvetia == HELVETIA else self._run
+        start = (
+            run_command if self.helvetia == HELVETIA else functools.partial(_start, self.helvetia)
+        )
         done = start(arguments, {**self.environment, **extra}, timeout)
         assert done.returncode == code, (
             f"helvetia {' '.join(arguments)}: exit {done.returncode}, expected {code}\n"
@@ -177,11 +179,6 @@ class Installation:
             f"--- platform\n{self.log.read_text()[-3000:]}"
         )
         return done
-
-    def _run(
-        self, arguments: Sequence[str], environment: Mapping[str, str], timeout: float
-    ) -> subprocess.CompletedProcess[str]:
-        return _start(self.helvetia, arguments, environment, timeout)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a `helvetia` command and do not wait for its end."""

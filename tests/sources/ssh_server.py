@@ -9,11 +9,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from helvetia.testing.kernel import free_port
+from tests.e2e.harness import until
 
 # A command beside git's own: `git-shell` takes what was asked for apart, and runs it.
 _AUTHENTICATE = """\
@@ -101,16 +101,13 @@ class SSHServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 60
-        while True:
-            assert self._process.poll() is None, (self.folder / "log").read_text()
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
-                    assert connection.recv(4) == b"SSH-"
-                    return
-            except ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        until("sshd answers", self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            return connection.recv(4) == b"SSH-"
 
     def stop(self) -> None:
         if self._process is not None:

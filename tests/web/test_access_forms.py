@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,8 +17,6 @@ from tests.e2e.harness import Repository
 from .conftest import Client, Site
 from .test_actions import post
 from .world import Person, add_log, add_service, sign_in
-
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 
 async def test_a_token_for_a_private_repository_is_given_and_forgotten(
@@ -164,7 +161,6 @@ async def test_options_of_the_source_have_fields_of_their_own(
     assert service.settings["source"] == {"submodules": "true"}
 
 
-@needs_git
 async def test_each_step_of_a_new_service_can_be_loaded_again(
     browser: Client, anna: Person, tmp_path: Path
 ) -> None:

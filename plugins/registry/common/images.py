@@ -25,40 +25,41 @@ _INDEXES = (
 )
 
 
-class _Read(BaseModel):
-    # What checks it is built with its first use, not at the start of the platform.
+class Read(BaseModel):
+    """What others have written; what checks it is built with its first use, not at the start."""
+
     model_config = ConfigDict(defer_build=True)
 
 
-class _Saved(_Read):
+class _Saved(Read):
     config: str = Field(alias="Config")
     layers: list[str] = Field(alias="Layers")
 
 
-class _Descriptor(_Read):
+class _Descriptor(Read):
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     media_type: str = Field("", alias="mediaType")
     annotations: dict[str, str] | None = None
 
 
-class _Index(_Read):
+class _Index(Read):
     manifests: list[_Descriptor]
 
 
-class _Manifest(_Read):
+class _Manifest(Read):
     config: _Descriptor
     layers: list[_Descriptor]
 
 
-class _Root(_Read):
+class _Root(Read):
     diff_ids: list[str]
 
 
-class _Defaults(_Read):
+class _Defaults(Read):
     labels: dict[str, str] | None = Field(None, alias="Labels")
 
 
-class _Config(_Read):
+class _Config(Read):
     rootfs: _Root
     config: _Defaults | None = None
 

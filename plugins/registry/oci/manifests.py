@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from helvetia.plugins.registry.common.images import digest_of
+from helvetia.plugins.registry.common.images import Read, digest_of
 
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -18,18 +18,14 @@ _OWNER = "helvetia.installation"
 _TAG = re.compile(r"[0-9a-f]{40}(-[A-Za-z0-9._-]{1,64})?")
 
 
-class Part(BaseModel):
+class Part(Read):
     """A blob that belongs to an image."""
-
-    model_config = ConfigDict(defer_build=True)
 
     digest: str
     size: int
 
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(defer_build=True)
-
+class _Manifest(Read):
     config: Part
     layers: list[Part]
     annotations: dict[str, str] = Field(default_factory=dict)
